@@ -1,0 +1,1 @@
+//! Shapes and data shared by the benches of this package.

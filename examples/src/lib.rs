@@ -1,0 +1,1 @@
+//! What the examples share. See the files in `examples/`.
