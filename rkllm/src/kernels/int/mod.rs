@@ -1,0 +1,148 @@
+//! Integer products: quantised activations times quantised weights.
+//!
+//! [`available`] lists the kernels this CPU can run. All of them give the bits of the scalar one, which
+//! is `NUMERICS.md` spelled out.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use super::ColumnsAt;
+use crate::quant::QuantizedRows;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod blocks;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod quantize;
+mod scalar;
+mod scales;
+#[cfg(test)]
+mod tests;
+mod weights;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// Activations of w8a8: int8 values, a scale and a sum per token and group.
+///
+/// One layout serves every kernel: rows are padded with zeros to [`Activations8::stride`].
+#[derive(Debug, Clone, Default)]
+pub struct Activations8 {
+    /// M: tokens.
+    pub m: usize,
+    /// K: features.
+    pub k: usize,
+    /// Columns per group; divides K.
+    pub group: usize,
+    /// Bytes from one token's values to the next: K rounded up to a multiple of 64.
+    pub stride: usize,
+    /// `[M, stride]` values.
+    pub q: Vec<i8>,
+    /// `[M, K / group]` scales.
+    pub scales: Vec<f32>,
+    /// `[M, K / group]` sums of the values of each group.
+    pub sums: Vec<i32>,
+}
+
+/// Activations of w4a16: 16-bit values as two int8 planes, even and odd columns apart, as packed
+/// nibbles come.
+///
+/// A token's row is four arrays of [`Activations16::half`] bytes: low plane of the even columns, low
+/// plane of the odd ones, high plane of the even, high plane of the odd; each padded with zeros.
+#[derive(Debug, Clone, Default)]
+pub struct Activations16 {
+    /// M: tokens.
+    pub m: usize,
+    /// K: features.
+    pub k: usize,
+    /// Columns per group; divides K. Even, unless it is K itself.
+    pub group: usize,
+    /// Bytes of one array: `ceil(K / 2)` rounded up to a multiple of 64.
+    pub half: usize,
+    /// `[M, 4, half]` values.
+    pub planes: Vec<i8>,
+    /// `[M, K / group]` scales.
+    pub scales: Vec<f32>,
+    /// `[M, K / group, 2]` sums of the low and of the high plane.
+    pub sums: Vec<[i32; 2]>,
+}
+
+/// The integer products of one instruction set.
+///
+/// A value that is not finite makes the outputs of its token NaN or infinite, never something that looks
+/// like a result.
+pub trait IntProducts: Debug + Send + Sync {
+    /// Quantises `x` `[M, K]` per token and group into `out`, reusing its memory.
+    ///
+    /// # Panics
+    /// If `x` is not a whole number of rows of `k` values, or `group` does not divide `k`.
+    fn quantize8(&self, x: &[f32], k: usize, group: usize, out: &mut Activations8);
+
+    /// Quantises `x` `[M, K]` per token and group into two planes, reusing the memory of `out`.
+    ///
+    /// # Panics
+    /// As [`IntProducts::quantize8`], and if `group` is odd and not `k`.
+    fn quantize16(&self, x: &[f32], k: usize, group: usize, out: &mut Activations16);
+
+    /// `y[m, n]` for every token and every `n` of `rows`, without bias, column `n` of `y` for row `n`.
+    ///
+    /// # Safety
+    /// No other thread accesses columns `rows` of `y` meanwhile.
+    ///
+    /// # Panics
+    /// If `x` was not filled for the K and group of `w`, `w` does not hold the bytes its fields
+    /// promise, `y` has fewer rows than `x` has tokens or fewer than `rows.end` columns, or
+    /// `rows.end > w.n`.
+    unsafe fn w8a8(
+        &self,
+        x: &Activations8,
+        w: &QuantizedRows,
+        rows: Range<usize>,
+        y: ColumnsAt<'_>,
+    );
+
+    /// The same for int4 weights and 16-bit activations.
+    ///
+    /// # Safety
+    /// As [`IntProducts::w8a8`].
+    ///
+    /// # Panics
+    /// As [`IntProducts::w8a8`].
+    unsafe fn w4a16(
+        &self,
+        x: &Activations16,
+        w: &QuantizedRows,
+        rows: Range<usize>,
+        y: ColumnsAt<'_>,
+    );
+}
+
+/// The kernels this CPU can run with their names, slowest first.
+///
+/// Names are `scalar`, `avx2`, `avx512vnni` and `neon`; the last of the list is the one to use.
+pub fn available() -> Vec<(&'static str, &'static dyn IntProducts)> {
+    let mut kernels: Vec<(&'static str, &'static dyn IntProducts)> =
+        vec![("scalar", &scalar::Scalar)];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let Some(avx2) = avx2::Avx2::detect() {
+            kernels.push(("avx2", avx2));
+        }
+        if let Some(avx512vnni) = avx512vnni::Avx512Vnni::detect() {
+            kernels.push(("avx512vnni", avx512vnni));
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if let Some(neon) = neon::Neon::detect() {
+        kernels.push(("neon", neon));
+    }
+    kernels
+}
+
+/// The kernel of this name, or `None` where this CPU cannot run it or there is none.
+pub fn by_name(name: &str) -> Option<&'static dyn IntProducts> {
+    available().into_iter().find(|(known, _)| *known == name).map(|(_, kernel)| kernel)
+}

@@ -1,0 +1,148 @@
+//! What the x86 kernels share: sums across vectors, scales and zero points of eight outputs, and the
+//! epilogue, in which each vector lane belongs to one output.
+
+use std::arch::x86_64::*;
+
+use super::blocks::{BLOCK, GroupBlock};
+use super::weights::Weights;
+
+impl GroupBlock {
+    /// Fetches groups `g0..g0 + count` of the eight rows.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn fetch(&mut self, w: &Weights<'_>, rows: &[usize; 8], g0: usize, count: usize) {
+        self.fetch_with(w, rows, g0, count, |starts, scales| {
+            // SAFETY: `fetch_with` checked that 16 bytes are left.
+            unsafe { transpose(starts, scales) };
+        });
+    }
+
+    /// The scales of group `g` of the block.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn scales(&self, g: usize) -> __m256 {
+        debug_assert!(g < BLOCK);
+        // SAFETY: eight f32 of the block.
+        unsafe { _mm256_load_ps(self.scales.as_ptr().add(g).cast()) }
+    }
+
+    /// The zero points of group `g` of the block.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn zeros(&self, g: usize) -> __m256i {
+        debug_assert!(g < BLOCK);
+        // SAFETY: eight i32 of the block.
+        unsafe { _mm256_load_si256(self.zeros.as_ptr().add(g).cast()) }
+    }
+}
+
+/// Eight f16 of each row, as f32, transposed.
+///
+/// # Safety
+/// Every pointer is valid for reading 16 bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn transpose(rows: &[*const u8; 8], scales: &mut [[f32; 8]; BLOCK]) {
+    let mut r = [_mm_setzero_si128(); 8];
+    for (r, row) in r.iter_mut().zip(rows) {
+        // SAFETY: the caller's contract.
+        *r = unsafe { _mm_loadu_si128(row.cast()) };
+    }
+    let pair = |a, b| (_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b));
+    let (p01, p23) = (pair(r[0], r[1]), pair(r[2], r[3]));
+    let (p45, p67) = (pair(r[4], r[5]), pair(r[6], r[7]));
+    let quad = |a, b| (_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+    let low = [quad(p01.0, p23.0), quad(p01.1, p23.1)];
+    let high = [quad(p45.0, p67.0), quad(p45.1, p67.1)];
+    for i in 0..2 {
+        let groups = [
+            _mm_unpacklo_epi64(low[i].0, high[i].0),
+            _mm_unpackhi_epi64(low[i].0, high[i].0),
+            _mm_unpacklo_epi64(low[i].1, high[i].1),
+            _mm_unpackhi_epi64(low[i].1, high[i].1),
+        ];
+        for (j, group) in groups.into_iter().enumerate() {
+            let out = scales[4 * i + j].as_mut_ptr();
+            // SAFETY: `out` holds eight f32.
+            unsafe { _mm256_storeu_ps(out, _mm256_cvtph_ps(group)) };
+        }
+    }
+}
+
+/// The sums of four vectors in either half: lane `i` and lane `i + 4` of the result add up to that of `v[i]`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn half_sums(v: [__m256i; 4]) -> __m256i {
+    _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]))
+}
+
+/// Eight sums of two results of [`half_sums`].
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn join_halves(first: __m256i, last: __m256i) -> __m256i {
+    _mm256_add_epi32(
+        _mm256_permute2x128_si256::<0x20>(first, last),
+        _mm256_permute2x128_si256::<0x31>(first, last),
+    )
+}
+
+/// Lane `i` of the result is the sum of the lanes of `v[i]`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn sum_each(v: [__m256i; 8]) -> __m256i {
+    let [a, b, c, d, e, f, g, h] = v;
+    join_halves(half_sums([a, b, c, d]), half_sums([e, f, g, h]))
+}
+
+/// `sums - zeros * activations`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn without_zeros(sums: __m256i, zeros: __m256i, activations: __m256i) -> __m256i {
+    _mm256_sub_epi32(sums, _mm256_mullo_epi32(zeros, activations))
+}
+
+/// `fma(f32(sums), scales, total)`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn accumulate(sums: __m256i, scales: __m256, total: __m256) -> __m256 {
+    _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scales, total)
+}
+
+/// `fma(fma(f32(high), 256, f32(low)), scales, total)`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn accumulate16(low: __m256i, high: __m256i, scales: __m256, total: __m256) -> __m256 {
+    let s =
+        _mm256_fmadd_ps(_mm256_cvtepi32_ps(high), _mm256_set1_ps(256.0), _mm256_cvtepi32_ps(low));
+    _mm256_fmadd_ps(s, scales, total)
+}
+
+/// Writes the first `count` lanes.
+///
+/// # Safety
+/// `to` is valid for writing `count` f32.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn store(to: *mut f32, lanes: __m256, count: usize) {
+    if count >= 8 {
+        // SAFETY: the caller's contract.
+        unsafe { _mm256_storeu_ps(to, lanes) }
+    } else {
+        let mut all = [0.0f32; 8];
+        // SAFETY: eight f32 fit `all`, `count` of them `to` by the caller's contract.
+        unsafe {
+            _mm256_storeu_ps(all.as_mut_ptr(), lanes);
+            to.copy_from_nonoverlapping(all.as_ptr(), count);
+        }
+    }
+}
+
+/// The lanes of a vector.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn lanes(v: __m256) -> [f32; 8] {
+    let mut lanes = [0.0; 8];
+    // SAFETY: eight f32.
+    unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
+    lanes
+}
