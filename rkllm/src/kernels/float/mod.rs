@@ -1,0 +1,320 @@
+//! Float operations of the network: written once over sixteen lanes, compiled per instruction set.
+
+mod array;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod element;
+mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod ops;
+mod products;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use super::ColumnsAt;
+use crate::Dtype;
+
+/// Cached keys or values of one head: rows of one width, in the cache's type.
+#[derive(Debug, Clone, Copy)]
+pub enum KvRows<'a> {
+    /// The baseline's.
+    F32(&'a [f32]),
+    /// The quantised schemes'.
+    F16(&'a [u16]),
+}
+
+/// The float operations of one instruction set. All follow `NUMERICS.md`, so all agree bit for bit.
+///
+/// Methods panic where lengths do not agree; that is a bug of the caller, never bad input.
+pub trait FloatOps: Debug + Send + Sync {
+    /// `y[m, n] = dot16(x[m], w[n])` for `x` `[M, K]`, row-major stored `w` `[N, K]` and every `n` of `rows`.
+    ///
+    /// # Safety
+    /// No other thread accesses columns `rows` of `y` meanwhile.
+    ///
+    /// # Panics
+    /// If `dtype` is not f32, f16 or bf16, or the shapes do not agree.
+    unsafe fn rows(
+        &self,
+        x: &[f32],
+        k: usize,
+        dtype: Dtype,
+        w: &[u8],
+        rows: Range<usize>,
+        y: ColumnsAt<'_>,
+    );
+
+    /// RMS norm of one row.
+    fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]);
+
+    /// SiLU gate: `out = silu(gate) * up`.
+    fn silu_gate(&self, gate: &[f32], up: &[f32], out: &mut [f32]);
+
+    /// GELU (tanh) gate: `out = gelu(gate) * up`.
+    fn gelu_tanh_gate(&self, gate: &[f32], up: &[f32], out: &mut [f32]);
+
+    /// Rotates the pairs (`x[i]`, `x[i + x.len() / 2]`) in place.
+    fn rotate(&self, x: &mut [f32], cos: &[f32], sin: &[f32]);
+
+    /// Scores of `queries` `[T, d]` against consecutive `keys` `[J, d]`, times `scale`: row `t` of
+    /// `out`, whose rows are `stride` long, gets J scores.
+    fn scores(
+        &self,
+        queries: &[f32],
+        d: usize,
+        keys: KvRows<'_>,
+        scale: f32,
+        out: &mut [f32],
+        stride: usize,
+    );
+
+    /// Softmax in place; element 0 is the score of the absolute position `first`.
+    fn softmax(&self, scores: &mut [f32], first: usize);
+
+    /// `out[d] = sum_j p[j] * values[j, d]`, `j` ascending.
+    fn weighted_sum(&self, p: &[f32], values: KvRows<'_>, out: &mut [f32]);
+
+    /// The largest logit `m` and the sum of `exp(l - m)` as f64 in 16 lanes.
+    fn exp_sum(&self, logits: &[f32]) -> (f32, f64);
+
+    /// `out = exp(x)`.
+    fn exp(&self, x: &[f32], out: &mut [f32]);
+
+    /// f32 to f16, half to even.
+    fn to_f16(&self, x: &[f32], out: &mut [u16]);
+}
+
+fn bytes_of<T: Copy>(values: &[T]) -> &[u8] {
+    // SAFETY: T is f32 or u16 here: no padding, and any byte is initialised.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+/// Compiles the operations for one implementation of `Lanes`.
+///
+/// `$features` is the target feature list of the inner functions (none for the portable one); the
+/// constructor of the type is private to this module and guarded by detection in [`by_name`].
+macro_rules! float_ops {
+    ($name:ident, $lanes:ty, rows: $r:literal x $t:literal $(, $features:literal)?) => {
+        #[derive(Debug)]
+        struct $name;
+
+        impl FloatOps for $name {
+            unsafe fn rows(
+                &self,
+                x: &[f32],
+                k: usize,
+                dtype: Dtype,
+                w: &[u8],
+                rows: Range<usize>,
+                y: ColumnsAt<'_>,
+            ) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(
+                    x: &[f32], k: usize, dtype: Dtype, w: &[u8], rows: Range<usize>, y: ColumnsAt<'_>,
+                ) {
+                    // SAFETY: features as in `by_name`; shapes and exclusiveness by the caller.
+                    unsafe {
+                        match dtype {
+                            Dtype::F32 => products::rows::<$lanes, element::F32, $r, $t>(x, k, w, rows, y),
+                            Dtype::F16 => products::rows::<$lanes, element::F16, $r, $t>(x, k, w, rows, y),
+                            Dtype::Bf16 => products::rows::<$lanes, element::Bf16, $r, $t>(x, k, w, rows, y),
+                            other => panic!("no float product with {other} weights"),
+                        }
+                    }
+                }
+                assert!(k != 0 && x.len().is_multiple_of(k) && x.len() / k <= y.rows());
+                assert!(rows.end * k * dtype.size() <= w.len() && rows.end <= y.cols());
+                // SAFETY: asserted above; exclusiveness is the caller's contract.
+                unsafe { inner(x, k, dtype, w, rows, y) }
+            }
+
+            fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+                    // SAFETY: features as in `by_name`; lengths asserted by the caller.
+                    unsafe { ops::rms_norm::<$lanes>(x, weight, eps, out) }
+                }
+                assert!(x.len() == weight.len() && x.len() == out.len());
+                // SAFETY: asserted above.
+                unsafe { inner(x, weight, eps, out) }
+            }
+
+            fn silu_gate(&self, gate: &[f32], up: &[f32], out: &mut [f32]) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(gate: &[f32], up: &[f32], out: &mut [f32]) {
+                    // SAFETY: features as in `by_name`; lengths asserted by the caller.
+                    unsafe { ops::silu_gate::<$lanes>(gate, up, out) }
+                }
+                assert!(gate.len() == up.len() && gate.len() == out.len());
+                // SAFETY: asserted above.
+                unsafe { inner(gate, up, out) }
+            }
+
+            fn gelu_tanh_gate(&self, gate: &[f32], up: &[f32], out: &mut [f32]) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(gate: &[f32], up: &[f32], out: &mut [f32]) {
+                    // SAFETY: features as in `by_name`; lengths asserted by the caller.
+                    unsafe { ops::gelu_tanh_gate::<$lanes>(gate, up, out) }
+                }
+                assert!(gate.len() == up.len() && gate.len() == out.len());
+                // SAFETY: asserted above.
+                unsafe { inner(gate, up, out) }
+            }
+
+            fn rotate(&self, x: &mut [f32], cos: &[f32], sin: &[f32]) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(x: &mut [f32], cos: &[f32], sin: &[f32]) {
+                    // SAFETY: features as in `by_name`; lengths asserted by the caller.
+                    unsafe { ops::rotate::<$lanes>(x, cos, sin) }
+                }
+                assert!(x.len() == 2 * cos.len() && cos.len() == sin.len());
+                // SAFETY: asserted above.
+                unsafe { inner(x, cos, sin) }
+            }
+
+            fn scores(
+                &self,
+                queries: &[f32],
+                d: usize,
+                keys: KvRows<'_>,
+                scale: f32,
+                out: &mut [f32],
+                stride: usize,
+            ) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(
+                    queries: &[f32], d: usize, keys: KvRows<'_>, scale: f32, out: &mut [f32], stride: usize,
+                ) {
+                    // SAFETY: features as in `by_name`; shapes asserted by the caller.
+                    unsafe {
+                        match keys {
+                            KvRows::F32(keys) => products::scores::<$lanes, element::F32>(
+                                queries, d, bytes_of(keys), scale, out, stride,
+                            ),
+                            KvRows::F16(keys) => products::scores::<$lanes, element::F16>(
+                                queries, d, bytes_of(keys), scale, out, stride,
+                            ),
+                        }
+                    }
+                }
+                assert!(d != 0 && queries.len().is_multiple_of(d) && keys.len().is_multiple_of(d));
+                assert!(keys.len() / d <= stride && queries.len() / d * stride <= out.len());
+                // SAFETY: asserted above.
+                unsafe { inner(queries, d, keys, scale, out, stride) }
+            }
+
+            fn softmax(&self, scores: &mut [f32], first: usize) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(scores: &mut [f32], first: usize) {
+                    // SAFETY: features as in `by_name`.
+                    unsafe { ops::softmax::<$lanes>(scores, first) }
+                }
+                // SAFETY: the features are there.
+                unsafe { inner(scores, first) }
+            }
+
+            fn weighted_sum(&self, p: &[f32], values: KvRows<'_>, out: &mut [f32]) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(p: &[f32], values: KvRows<'_>, out: &mut [f32]) {
+                    // SAFETY: features as in `by_name`; shapes asserted by the caller.
+                    unsafe {
+                        match values {
+                            KvRows::F32(v) => products::weighted_sum::<$lanes, element::F32>(p, bytes_of(v), out),
+                            KvRows::F16(v) => products::weighted_sum::<$lanes, element::F16>(p, bytes_of(v), out),
+                        }
+                    }
+                }
+                assert!(values.len() == p.len() * out.len());
+                // SAFETY: asserted above.
+                unsafe { inner(p, values, out) }
+            }
+
+            fn exp_sum(&self, logits: &[f32]) -> (f32, f64) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(logits: &[f32]) -> (f32, f64) {
+                    // SAFETY: features as in `by_name`.
+                    unsafe { ops::exp_sum::<$lanes>(logits) }
+                }
+                // SAFETY: the features are there.
+                unsafe { inner(logits) }
+            }
+
+            fn exp(&self, x: &[f32], out: &mut [f32]) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(out: &mut [f32]) {
+                    // SAFETY: features as in `by_name`.
+                    unsafe { ops::exp_in_place::<$lanes>(out) }
+                }
+                out.copy_from_slice(x);
+                // SAFETY: the features are there.
+                unsafe { inner(out) }
+            }
+
+            fn to_f16(&self, x: &[f32], out: &mut [u16]) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(x: &[f32], out: &mut [u16]) {
+                    // SAFETY: features as in `by_name`; lengths asserted by the caller.
+                    unsafe { ops::to_f16::<$lanes>(x, out) }
+                }
+                assert!(x.len() == out.len());
+                // SAFETY: asserted above.
+                unsafe { inner(x, out) }
+            }
+        }
+    };
+}
+
+impl KvRows<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(rows) => rows.len(),
+            Self::F16(rows) => rows.len(),
+        }
+    }
+}
+
+float_ops!(Portable, array::Array, rows: 1 x 1);
+// The same code with the fused multiply-add as an instruction instead of a call.
+#[cfg(target_arch = "x86_64")]
+float_ops!(PortableFma, array::Array, rows: 1 x 1, "fma");
+#[cfg(target_arch = "x86_64")]
+float_ops!(Avx2, avx2::Avx2, rows: 2 x 3, "avx2,fma,f16c");
+#[cfg(target_arch = "x86_64")]
+float_ops!(Avx512, avx512::Avx512, rows: 4 x 4, "avx512f,avx2,fma,f16c");
+#[cfg(target_arch = "aarch64")]
+float_ops!(Neon, neon::Neon, rows: 2 x 2, "neon");
+
+/// The float operations that go with the integer kernel `name`, if this processor can run them.
+pub fn by_name(name: &str) -> Option<&'static dyn FloatOps> {
+    match name {
+        #[cfg(target_arch = "x86_64")]
+        "scalar" if is_x86_feature_detected!("fma") => Some(&PortableFma),
+        "scalar" => Some(&Portable),
+        #[cfg(target_arch = "x86_64")]
+        "avx2"
+            if is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c") =>
+        {
+            Some(&Avx2)
+        }
+        #[cfg(target_arch = "x86_64")]
+        "avx512vnni"
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c") =>
+        {
+            Some(&Avx512)
+        }
+        #[cfg(target_arch = "aarch64")]
+        "neon" => Some(&Neon),
+        _ => None,
+    }
+}

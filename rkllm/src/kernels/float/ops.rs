@@ -1,0 +1,365 @@
+//! Norms, softmax, activations, rotation: `NUMERICS.md`, section by section.
+
+use super::lanes::{Lanes, halving_tree};
+
+/// `exp` of `NUMERICS.md`, on sixteen lanes.
+///
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+pub(super) unsafe fn exp<L: Lanes>(x: L) -> L {
+    const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
+    const MINUS_LN2_HIGH: f32 = f32::from_bits(0xbf31_7200);
+    const MINUS_LN2_LOW: f32 = f32::from_bits(0xb5bf_be8e);
+    const POLYNOMIAL: [f32; 6] = [
+        f32::from_bits(0x3950_9294),
+        f32::from_bits(0x3ab6_a1b1),
+        f32::from_bits(0x3c08_8870),
+        f32::from_bits(0x3d2a_aa74),
+        f32::from_bits(0x3e2a_aaab),
+        f32::from_bits(0x3f00_0000),
+    ];
+    // SAFETY: the caller's contract.
+    unsafe {
+        let n = x.mul(L::splat(LOG2_E)).round();
+        let r = n.fma(L::splat(MINUS_LN2_HIGH), x);
+        let r = n.fma(L::splat(MINUS_LN2_LOW), r);
+        let mut p = L::splat(POLYNOMIAL[0]);
+        for c in &POLYNOMIAL[1..] {
+            p = p.fma(r, L::splat(*c));
+        }
+        let y = p.fma(r.mul(r), r).add(L::splat(1.0));
+        x.bound(-104.0, 0.0, 88.72284, f32::INFINITY, y.scale_by_power(n))
+    }
+}
+
+/// An operation on sixteen elements of two inputs.
+///
+/// A trait and not a closure: a closure has no `inline(always)`, and where the compiler leaves one
+/// alone every vector instruction in it becomes a call.
+trait Binary<L> {
+    /// # Safety
+    /// The processor has the instructions of `L`.
+    unsafe fn apply(self, a: L, b: L) -> L;
+}
+
+/// Applies `op` to sixteen elements of two inputs at a time; the tail is padded with zeros.
+///
+/// # Safety
+/// The slices have one length; the processor has the instructions of `L`.
+#[inline(always)]
+unsafe fn zip<L: Lanes>(a: &[f32], b: &[f32], out: &mut [f32], op: impl Binary<L> + Copy) {
+    let whole = out.len() & !15;
+    // SAFETY: offsets stay below the common length; the tail goes through arrays of 16.
+    unsafe {
+        let mut i = 0;
+        while i < whole {
+            let value = op.apply(L::load(a.as_ptr().add(i)), L::load(b.as_ptr().add(i)));
+            value.store(out.as_mut_ptr().add(i));
+            i += 16;
+        }
+        if whole < out.len() {
+            let (mut pad_a, mut pad_b) = ([0.0f32; 16], [0.0f32; 16]);
+            let tail = out.len() - whole;
+            pad_a[..tail].copy_from_slice(&a[whole..]);
+            pad_b[..tail].copy_from_slice(&b[whole..]);
+            let value = op.apply(L::load(pad_a.as_ptr()), L::load(pad_b.as_ptr()));
+            value.store(pad_a.as_mut_ptr());
+            out[whole..].copy_from_slice(&pad_a[..tail]);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Silu;
+
+impl<L: Lanes> Binary<L> for Silu {
+    #[inline(always)]
+    unsafe fn apply(self, g: L, u: L) -> L {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let e = exp(g.mul(L::splat(-1.0)));
+            g.div(L::splat(1.0).add(e)).mul(u)
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct GeluTanh;
+
+impl<L: Lanes> Binary<L> for GeluTanh {
+    #[inline(always)]
+    unsafe fn apply(self, g: L, u: L) -> L {
+        /// sqrt(2 / pi).
+        const ROOT: f32 = 0.797_884_6;
+        // SAFETY: the trait's contract.
+        unsafe {
+            let t = L::splat(0.044715).mul(g).mul(g);
+            let v = L::splat(ROOT).mul(t.fma(g, g));
+            let e = exp(L::splat(-2.0).mul(v));
+            g.div(L::splat(1.0).add(e)).mul(u)
+        }
+    }
+}
+
+/// `(a * factor) * b`.
+#[derive(Clone, Copy)]
+struct ScaledBy(f32);
+
+impl<L: Lanes> Binary<L> for ScaledBy {
+    #[inline(always)]
+    unsafe fn apply(self, a: L, b: L) -> L {
+        // SAFETY: the trait's contract.
+        unsafe { a.mul(L::splat(self.0)).mul(b) }
+    }
+}
+
+/// # Safety
+/// As [`zip`].
+#[inline(always)]
+pub(super) unsafe fn silu_gate<L: Lanes>(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    // SAFETY: the caller's contract.
+    unsafe { zip::<L>(gate, up, out, Silu) }
+}
+
+/// # Safety
+/// As [`zip`].
+#[inline(always)]
+pub(super) unsafe fn gelu_tanh_gate<L: Lanes>(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    // SAFETY: the caller's contract.
+    unsafe { zip::<L>(gate, up, out, GeluTanh) }
+}
+
+/// `out = (x * r) * w` with `r = 1 / sqrt(dot16(x, x) / n + eps)`.
+///
+/// # Safety
+/// The slices have one length; the processor has the instructions of `L`.
+#[inline(always)]
+pub(super) unsafe fn rms_norm<L: Lanes>(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let r = 1.0 / (square_sum::<L>(x) / x.len() as f32 + eps).sqrt();
+        zip::<L>(x, w, out, ScaledBy(r));
+    }
+}
+
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+unsafe fn square_sum<L: Lanes>(x: &[f32]) -> f32 {
+    let (blocks, tail) = x.as_chunks::<16>();
+    // SAFETY: blocks have 16 elements.
+    unsafe {
+        let mut acc = L::splat(0.0);
+        for block in blocks {
+            let v = L::load(block.as_ptr());
+            acc = v.fma(v, acc);
+        }
+        let mut lanes = [0.0; 16];
+        acc.store(lanes.as_mut_ptr());
+        for (lane, &v) in lanes.iter_mut().zip(tail) {
+            *lane = v.mul_add(v, *lane);
+        }
+        halving_tree(lanes)
+    }
+}
+
+/// The largest element of a slice of finite values.
+///
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+unsafe fn largest<L: Lanes>(x: &[f32]) -> f32 {
+    let (blocks, tail) = x.as_chunks::<16>();
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    // SAFETY: blocks have 16 elements.
+    unsafe {
+        let mut acc = L::load(lanes.as_ptr());
+        for block in blocks {
+            acc = acc.max(L::load(block.as_ptr()));
+        }
+        acc.store(lanes.as_mut_ptr());
+    }
+    lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
+}
+
+/// Softmax in place; element 0 stands at the absolute position `first`.
+///
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+pub(super) unsafe fn softmax<L: Lanes>(x: &mut [f32], first: usize) {
+    // SAFETY: blocks have 16 elements; the in-place map reads an element before it writes it.
+    unsafe {
+        map_in_place::<L>(x, ExpOfSum(-largest::<L>(x)));
+
+        // Lanes belong to absolute positions: the elements before the first multiple of 16 go
+        // alone, into the last lanes.
+        let head = ((16 - first % 16) % 16).min(x.len());
+        let (before, rest) = x.split_at(head);
+        let (blocks, after) = rest.as_chunks::<16>();
+        let mut lanes = [0.0f32; 16];
+        for (i, &e) in before.iter().enumerate() {
+            lanes[(first + i) % 16] += e;
+        }
+        let mut acc = L::load(lanes.as_ptr());
+        for block in blocks {
+            acc = acc.add(L::load(block.as_ptr()));
+        }
+        acc.store(lanes.as_mut_ptr());
+        for (lane, &e) in lanes.iter_mut().zip(after) {
+            *lane += e;
+        }
+        map_in_place::<L>(x, DividedBy(halving_tree(lanes)));
+    }
+}
+
+/// An operation on sixteen elements; see [`Binary`].
+trait Unary<L> {
+    /// # Safety
+    /// The processor has the instructions of `L`.
+    unsafe fn apply(self, x: L) -> L;
+}
+
+/// `exp(x + offset)`.
+#[derive(Clone, Copy)]
+struct ExpOfSum(f32);
+
+impl<L: Lanes> Unary<L> for ExpOfSum {
+    #[inline(always)]
+    unsafe fn apply(self, x: L) -> L {
+        // SAFETY: the trait's contract.
+        unsafe { exp(x.add(L::splat(self.0))) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Exp;
+
+impl<L: Lanes> Unary<L> for Exp {
+    #[inline(always)]
+    unsafe fn apply(self, x: L) -> L {
+        // SAFETY: the trait's contract.
+        unsafe { exp(x) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct DividedBy(f32);
+
+impl<L: Lanes> Unary<L> for DividedBy {
+    #[inline(always)]
+    unsafe fn apply(self, x: L) -> L {
+        // SAFETY: the trait's contract.
+        unsafe { x.div(L::splat(self.0)) }
+    }
+}
+
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+unsafe fn map_in_place<L: Lanes>(x: &mut [f32], op: impl Unary<L> + Copy) {
+    let (blocks, tail) = x.as_chunks_mut::<16>();
+    // SAFETY: blocks have 16 elements; the tail goes through an array of 16.
+    unsafe {
+        for block in blocks {
+            op.apply(L::load(block.as_ptr())).store(block.as_mut_ptr());
+        }
+        if !tail.is_empty() {
+            let mut pad = [0.0; 16];
+            pad[..tail.len()].copy_from_slice(tail);
+            op.apply(L::load(pad.as_ptr())).store(pad.as_mut_ptr());
+            tail.copy_from_slice(&pad[..tail.len()]);
+        }
+    }
+}
+
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+pub(super) unsafe fn exp_in_place<L: Lanes>(x: &mut [f32]) {
+    // SAFETY: the caller's contract.
+    unsafe { map_in_place::<L>(x, Exp) }
+}
+
+/// Rotates `x` in place: pairs are `x[i]` and `x[i + x.len() / 2]`.
+///
+/// # Safety
+/// `cos` and `sin` have half the length of `x`; the processor has the instructions of `L`.
+#[inline(always)]
+pub(super) unsafe fn rotate<L: Lanes>(x: &mut [f32], cos: &[f32], sin: &[f32]) {
+    let (first, second) = x.split_at_mut(cos.len());
+    let whole = cos.len() & !15;
+    // SAFETY: offsets stay below the common length.
+    unsafe {
+        let mut i = 0;
+        while i < whole {
+            let x1 = L::load(first.as_ptr().add(i));
+            let x2 = L::load(second.as_ptr().add(i));
+            let c = L::load(cos.as_ptr().add(i));
+            let s = L::load(sin.as_ptr().add(i));
+            let minus = x2.mul(s.mul(L::splat(-1.0)));
+            x1.fma(c, minus).store(first.as_mut_ptr().add(i));
+            x2.fma(c, x1.mul(s)).store(second.as_mut_ptr().add(i));
+            i += 16;
+        }
+    }
+    for i in whole..cos.len() {
+        let (x1, x2, c, s) = (first[i], second[i], cos[i], sin[i]);
+        first[i] = x1.mul_add(c, -(x2 * s));
+        second[i] = x2.mul_add(c, x1 * s);
+    }
+}
+
+/// The largest logit `m` and the sum of `f64(exp(l - m))` in 16 lanes.
+///
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+pub(super) unsafe fn exp_sum<L: Lanes>(logits: &[f32]) -> (f32, f64) {
+    let (blocks, tail) = logits.as_chunks::<16>();
+    let mut lanes = [0.0f64; 16];
+    // SAFETY: blocks have 16 elements.
+    unsafe {
+        let m = largest::<L>(logits);
+        let minus = L::splat(-m);
+        let mut e = [0.0f32; 16];
+        for block in blocks {
+            exp(L::load(block.as_ptr()).add(minus)).store(e.as_mut_ptr());
+            for (lane, &e) in lanes.iter_mut().zip(&e) {
+                *lane += f64::from(e);
+            }
+        }
+        e[..tail.len()].copy_from_slice(tail);
+        exp(L::load(e.as_ptr()).add(minus)).store(e.as_mut_ptr());
+        for (lane, &e) in lanes.iter_mut().zip(&e[..tail.len()]) {
+            *lane += f64::from(e);
+        }
+        for half in [8, 4, 2, 1] {
+            for j in 0..half {
+                lanes[j] += lanes[j + half];
+            }
+        }
+        (m, lanes[0])
+    }
+}
+
+/// f32 to f16, half to even.
+///
+/// # Safety
+/// The slices have one length; the processor has the instructions of `L`.
+#[inline(always)]
+pub(super) unsafe fn to_f16<L: Lanes>(x: &[f32], out: &mut [u16]) {
+    let (blocks, tail) = x.as_chunks::<16>();
+    let (out_blocks, out_tail) = out.as_chunks_mut::<16>();
+    // SAFETY: blocks have 16 elements; the tail goes through arrays of 16.
+    unsafe {
+        for (block, out) in blocks.iter().zip(out_blocks) {
+            L::load(block.as_ptr()).store_f16(out.as_mut_ptr());
+        }
+        let (mut pad, mut halves) = ([0.0; 16], [0u16; 16]);
+        pad[..tail.len()].copy_from_slice(tail);
+        L::load(pad.as_ptr()).store_f16(halves.as_mut_ptr());
+        out_tail.copy_from_slice(&halves[..tail.len()]);
+    }
+}

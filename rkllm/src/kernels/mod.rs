@@ -1,0 +1,13 @@
+//! Exact products and the float operations of the network, one file per instruction set.
+//!
+//! The scalar kernel is the reference; every other kernel gives the same bits. Which one runs is
+//! decided once per process, or by the environment variable `RKLLM_KERNEL`.
+
+mod columns;
+mod dispatch;
+pub mod float;
+pub mod fpenv;
+pub mod int;
+
+pub use columns::{Columns, ColumnsAt};
+pub use dispatch::{KERNEL_VARIABLE, Kernel};
