@@ -1,0 +1,226 @@
+//! `Engine`: weights, state and threads put together.
+
+use std::sync::Arc;
+
+use super::attention::{AttentionScratch, Heads};
+use super::forward::Buffers;
+use super::kv::LayerCache;
+use super::linear::{CpuLinear, Device};
+use super::pool::Pool;
+use crate::kernels::Kernel;
+use crate::kernels::fpenv::FpEnv;
+use crate::model::{ModelWeights, RopeTable};
+use crate::{Backend, Dtype, Error, ErrorKind, Linear, Result, Want};
+
+/// How an engine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Threads that compute, the calling one included; at least 1.
+    pub threads: usize,
+    /// Tokens the sequence can hold. It also picks the branch of length-dependent RoPE.
+    pub context: usize,
+    /// Tokens a prefill step takes at most; more take more memory, fewer less speed. Moves no bit.
+    pub prefill_chunk: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { threads, context: 2048, prefill_chunk: 128 }
+    }
+}
+
+/// One layer, ready to compute.
+pub(super) struct Layer {
+    pub(super) qkv: Box<dyn Linear>,
+    pub(super) o_proj: Box<dyn Linear>,
+    pub(super) gate_up: Box<dyn Linear>,
+    pub(super) down_proj: Box<dyn Linear>,
+    pub(super) heads: Heads,
+    pub(super) cache: LayerCache,
+}
+
+/// A model and one sequence on the CPU.
+pub struct Engine {
+    pub(super) weights: Arc<ModelWeights>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) lm_head: Box<dyn Linear>,
+    pub(super) rope: RopeTable,
+    pub(super) device: Device,
+    pub(super) options: EngineOptions,
+    pub(super) position: usize,
+    pub(super) buffers: Buffers,
+    pub(super) attention: AttentionScratch,
+}
+
+impl Engine {
+    /// An engine with an empty sequence.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Kernel`] if `RKLLM_KERNEL` cannot be honoured, [`ErrorKind::Input`] for a context
+    /// or chunk of zero, [`ErrorKind::Memory`] if the cache would not fit the address space or
+    /// threads cannot be started.
+    pub fn new(weights: Arc<ModelWeights>, options: EngineOptions) -> Result<Self> {
+        Self::with_kernel(weights, options, Kernel::active()?)
+    }
+
+    /// The same on a given kernel; [`Engine::new`] takes the process's.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_kernel(
+        weights: Arc<ModelWeights>,
+        options: EngineOptions,
+        kernel: Kernel,
+    ) -> Result<Self> {
+        let config = &weights.config;
+        if options.context == 0 || options.prefill_chunk == 0 {
+            return Err(Error::new(ErrorKind::Input, "a context or prefill chunk of 0 tokens"));
+        }
+        let cache_values = config
+            .num_key_value_heads
+            .checked_mul(config.head_dim)
+            .and_then(|row| row.checked_mul(options.context))
+            .filter(|&values| values < isize::MAX as usize / 4);
+        if cache_values.is_none() {
+            return Err(Error::new(
+                ErrorKind::Memory,
+                format!("a KV cache of {} tokens cannot be addressed", options.context),
+            )
+            .with_hint("ask for a smaller context"));
+        }
+        let pool = Pool::new(options.threads).map_err(|e| {
+            Error::new(ErrorKind::Memory, format!("cannot start {} threads: {e}", options.threads))
+                .with_hint("ask for fewer threads")
+        })?;
+        let device = Device::new(kernel, pool);
+        let linear =
+            |parts: Vec<_>| -> Box<dyn Linear> { Box::new(CpuLinear::new(parts, &device)) };
+        let half = weights.kv_cache == Dtype::F16;
+        let layers = weights
+            .layers
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| Layer {
+                qkv: linear(layer.qkv.clone()),
+                o_proj: linear(vec![layer.o_proj.clone()]),
+                gate_up: linear(layer.gate_up.clone()),
+                down_proj: linear(vec![layer.down_proj.clone()]),
+                heads: Heads {
+                    query: config.num_attention_heads,
+                    kv: config.num_key_value_heads,
+                    dim: config.head_dim,
+                    window: config.sliding_window.get(index).copied().flatten(),
+                },
+                cache: LayerCache::new(
+                    half,
+                    config.num_key_value_heads,
+                    options.context,
+                    config.head_dim,
+                ),
+            })
+            .collect();
+        let lm_head = linear(vec![weights.lm_head.clone()]);
+        let rope = config.rope.table(options.context, options.context);
+        let attention = AttentionScratch::new(device.pool.threads());
+        Ok(Self {
+            layers,
+            lm_head,
+            rope,
+            device,
+            options,
+            position: 0,
+            buffers: Buffers::default(),
+            attention,
+            weights,
+        })
+    }
+
+    /// The kernel that runs: `scalar`, `avx2`, `avx512vnni` or `neon`.
+    pub fn kernel_name(&self) -> &'static str {
+        self.device.kernel.name()
+    }
+
+    /// The kernel that runs.
+    pub fn kernel(&self) -> Kernel {
+        self.device.kernel
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> EngineOptions {
+        self.options
+    }
+
+    /// The model.
+    pub fn weights(&self) -> &Arc<ModelWeights> {
+        &self.weights
+    }
+
+    /// Bytes of the KV cache for the whole context.
+    pub fn kv_cache_bytes(&self) -> usize {
+        self.layers.iter().map(|layer| layer.cache.bytes()).sum()
+    }
+
+    fn check(&self, tokens: &[u32]) -> Result<()> {
+        let vocab = self.weights.config.vocab_size;
+        if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocab) {
+            return Err(Error::new(
+                ErrorKind::Tokenizer,
+                format!("token id {id} is outside the vocabulary of {vocab}"),
+            )
+            .with_hint("use the tokenizer that belongs to this model"));
+        }
+        let room = self.options.context - self.position;
+        if tokens.len() > room {
+            return Err(Error::new(
+                ErrorKind::Context,
+                format!(
+                    "{} tokens do not fit: {} of {} positions are taken",
+                    tokens.len(),
+                    self.position,
+                    self.options.context
+                ),
+            )
+            .with_hint("reset the sequence or open the model with a larger context"));
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Engine {
+    fn vocab_size(&self) -> usize {
+        self.weights.config.vocab_size
+    }
+
+    fn context(&self) -> usize {
+        self.options.context
+    }
+
+    fn position(&self) -> usize {
+        self.position
+    }
+
+    fn reset(&mut self) {
+        self.position = 0;
+    }
+
+    fn forward(
+        &mut self,
+        tokens: &[u32],
+        want: Want,
+        sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        self.check(tokens)?;
+        let _env = FpEnv::enter();
+        let chunk = self.options.prefill_chunk;
+        let chunks = tokens.len().div_ceil(chunk);
+        for (index, tokens) in tokens.chunks(chunk).enumerate() {
+            let want = match want {
+                Want::Last if index + 1 < chunks => Want::Nothing,
+                want => want,
+            };
+            self.step(tokens, want, sink)?;
+        }
+        Ok(())
+    }
+}

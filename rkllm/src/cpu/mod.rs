@@ -1,0 +1,14 @@
+//! The CPU engine: any supported model, float or quantised, on every core.
+//!
+//! Three structs: [`ModelConfig`](crate::model::ModelConfig) says what the model is,
+//! [`ModelWeights`](crate::model::ModelWeights) holds its tensors, mapped, and the engine's state holds the
+//! sequence. There is one forward pass for all architectures.
+
+mod attention;
+mod engine;
+mod forward;
+mod kv;
+mod linear;
+mod pool;
+
+pub use engine::{Engine, EngineOptions};
