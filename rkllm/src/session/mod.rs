@@ -1,0 +1,7 @@
+//! Text generation over any backend.
+
+mod generate;
+#[cfg(test)]
+mod tests;
+
+pub use generate::{GenerateOptions, Generation, Stop, generate, greedy};
