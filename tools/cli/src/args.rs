@@ -1,0 +1,138 @@
+//! The command line's grammar. Every value is parsed here, once, into the type it means.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use rkllm::model::Load;
+use rkllm::quant::{Clip, QuantScheme};
+
+use crate::commands::parser;
+use crate::commands::{
+    bench, compare, completions, convert, eval, generate, inspect, logits, verify,
+};
+use crate::system;
+
+/// Quantise language models for Rockchip boards and measure what it costs.
+#[derive(Debug, Parser)]
+#[command(name = "rkllm", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "\
+RKLLM_KERNEL=scalar|avx2|avx512vnni|neon forces a kernel of the CPU engine; all give the same bits.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Quantise a checkpoint into an artifact
+    Convert(convert::Options),
+    /// Show what a checkpoint or an artifact holds
+    Inspect(inspect::Options),
+    /// Check an artifact's files against its manifest
+    Verify(verify::Options),
+    /// Measure how well a model predicts a text
+    Eval(eval::Options),
+    /// Compare the quantisation schemes on a checkpoint: size, quality, speed
+    Compare(compare::Options),
+    /// Measure speed and memory
+    Bench(bench::Options),
+    /// Write the logits of given tokens to a safetensors file
+    Logits(logits::Options),
+    /// Continue a text
+    Generate(generate::Options),
+    /// Print a completion script for a shell
+    Completions(completions::Options),
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Threads to compute with; the result does not depend on it [default: one per physical core]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Print one JSON document on standard output and nothing else there
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+/// The options of every command, resolved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) threads: usize,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+}
+
+impl Settings {
+    /// Fills in what was left open.
+    pub(crate) fn resolve(args: GlobalArgs) -> Self {
+        let threads = args.threads.map_or_else(system::default_threads, usize::from);
+        Self { threads, json: args.json, quiet: args.quiet }
+    }
+}
+
+/// Which model runs, and how.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ModelArgs {
+    /// Directory of a Hugging Face checkpoint or of an artifact
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: PathBuf,
+    /// Quantise the checkpoint in memory; without it a checkpoint runs in f32 and an artifact as it is
+    #[arg(long, value_name = "DTYPE", value_parser = dtype_parser(), hide_possible_values = true)]
+    pub(crate) dtype: Option<QuantScheme>,
+    #[command(flatten)]
+    pub(crate) quantize: QuantizeArgs,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+}
+
+/// How weights become integers.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct QuantizeArgs {
+    /// How a group's range is chosen: its largest magnitude, or the clip with the least squared error
+    #[arg(long, value_name = "RULE", default_value = "absmax", value_parser = parser::<Clip>(["absmax", "mse"]))]
+    pub(crate) clip: Clip,
+    /// Weights with zero points
+    #[arg(long)]
+    pub(crate) asymmetric: bool,
+}
+
+/// How files come into memory.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct LoadArgs {
+    /// Map the files, or copy them to memory: a mapped file must not shrink while it is used
+    #[arg(long = "load", value_name = "HOW", default_value = "map", value_parser = load_parser())]
+    pub(crate) load: Load,
+}
+
+/// One of the schemes, by name.
+pub(crate) fn dtype_parser() -> impl TypedValueParser<Value = QuantScheme> {
+    parser(QuantScheme::ALL.map(|scheme| scheme.to_string()))
+}
+
+fn load_parser() -> impl TypedValueParser<Value = Load> {
+    PossibleValuesParser::new(["map", "copy"]).map(|name| match name.as_str() {
+        "copy" => Load::Copy,
+        _ => Load::Map,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,40 @@
+//! The `rkllm` command: convert, evaluate, compare, benchmark and run language models for Rockchip boards.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod failure;
+mod interrupt;
+mod model;
+mod output;
+mod progress;
+mod system;
+mod table;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, Settings};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let settings = Settings::resolve(cli.global);
+    interrupt::install();
+    let result = match cli.command {
+        Command::Convert(options) => commands::convert::run(&options, &settings),
+        Command::Inspect(options) => commands::inspect::run(&options, &settings),
+        Command::Verify(options) => commands::verify::run(&options, &settings),
+        Command::Eval(options) => commands::eval::run(&options, &settings),
+        Command::Compare(options) => commands::compare::run(&options, &settings),
+        Command::Bench(options) => commands::bench::run(&options, &settings),
+        Command::Logits(options) => commands::logits::run(&options, &settings),
+        Command::Generate(options) => commands::generate::run(&options, &settings),
+        Command::Completions(options) => commands::completions::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
