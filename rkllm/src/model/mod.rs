@@ -2,6 +2,8 @@
 
 mod artifact;
 mod assemble;
+#[cfg(feature = "chat")]
+mod chat_template;
 mod checkpoint;
 mod config;
 mod file;
@@ -11,11 +13,15 @@ mod json;
 mod rope;
 mod tensors;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
 mod weights;
 
+#[cfg(feature = "chat")]
+pub use chat_template::{
+    ChatTemplate, Content, FunctionCall, Message, RenderOptions, Role, SpecialTokens, ToolCall,
+};
 pub use checkpoint::Checkpoint;
 pub use config::{Activation, Architecture, ModelConfig};
 pub use file::Load;

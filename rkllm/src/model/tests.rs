@@ -14,7 +14,7 @@ use crate::quant::QuantScheme;
 use crate::{Bytes, Error, Result};
 
 /// A file of the material beside the repository, or `None`, said aloud, where it is absent.
-pub(super) fn shared(path: &str) -> Option<PathBuf> {
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
     if path.exists() {
         return Some(path);

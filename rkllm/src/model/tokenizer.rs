@@ -1,5 +1,7 @@
 //! Text to token ids and back, by Hugging Face `tokenizer.json`.
 
+#[cfg(feature = "constrain")]
+mod bytes;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -132,6 +134,16 @@ impl Tokenizer {
     /// As [`Tokenizer::encode`].
     pub fn encode_with_special_tokens(&self, text: &str) -> Result<Vec<u32>> {
         self.ids(text, true)
+    }
+
+    /// The ids of a prompt that a chat template rendered. Nothing is put in: the template has written
+    /// BOS where the model wants one, and [`Tokenizer::encode_with_special_tokens`] would add a
+    /// second.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_chat(&self, prompt: &str) -> Result<Vec<u32>> {
+        self.ids(prompt, false)
     }
 
     fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>> {
