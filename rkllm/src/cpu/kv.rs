@@ -1,6 +1,16 @@
 //! The cache of keys and values of one layer.
 
+use crate::Result;
 use crate::kernels::float::{FloatOps, KvRows};
+
+/// Rows of one head as they lie in memory.
+pub(crate) type Rows<'a> = KvRows<'a>;
+
+/// The same, to be written.
+pub(crate) enum RowsMut<'a> {
+    F32(&'a mut [f32]),
+    F16(&'a mut [u16]),
+}
 
 /// Keys or values: one run of `[context, head_dim]` per head.
 #[derive(Debug)]
@@ -25,6 +35,20 @@ impl Store {
         match self {
             Self::F32(values) => values[first..first + row.len()].copy_from_slice(row),
             Self::F16(values) => ops.to_f16(row, &mut values[first..first + row.len()]),
+        }
+    }
+
+    fn rows_mut(&mut self, first: usize, len: usize) -> RowsMut<'_> {
+        match self {
+            Self::F32(values) => RowsMut::F32(&mut values[first..first + len]),
+            Self::F16(values) => RowsMut::F16(&mut values[first..first + len]),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F16(values) => values.len(),
         }
     }
 
@@ -69,6 +93,29 @@ impl LayerCache {
             self.keys.write(first, k, ops);
             self.values.write(first, v, ops);
         }
+    }
+
+    /// Keys, then values, of each head at positions `0..count`.
+    pub(crate) fn parts(&self, count: usize) -> impl Iterator<Item = Rows<'_>> {
+        let (run, len) = (self.context * self.head_dim, count * self.head_dim);
+        [&self.keys, &self.values].into_iter().flat_map(move |store| {
+            (0..store.len() / run).map(move |head| store.rows(head * run, len))
+        })
+    }
+
+    /// Calls `fill` with the same parts in the same order.
+    pub(crate) fn parts_mut(
+        &mut self,
+        count: usize,
+        fill: &mut dyn FnMut(RowsMut<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (run, len) = (self.context * self.head_dim, count * self.head_dim);
+        for store in [&mut self.keys, &mut self.values] {
+            for head in 0..store.len() / run {
+                fill(store.rows_mut(head * run, len))?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn bytes(&self) -> usize {

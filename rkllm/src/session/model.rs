@@ -1,0 +1,343 @@
+//! `Model`: weights, tokenizer and chat template, shared by sessions.
+
+use std::path::Path;
+use std::sync::Arc;
+
+#[cfg(feature = "constrain")]
+use super::constraint::Grammars;
+use super::session::Session;
+use crate::model::Tokenizer;
+#[cfg(feature = "chat")]
+use crate::model::{ChatTemplate, SpecialTokens};
+use crate::{Backend, Result};
+
+#[cfg(feature = "cpu")]
+use crate::cpu::{Engine, EngineOptions};
+#[cfg(feature = "cpu")]
+use crate::model::{Checkpoint, Load, ModelWeights, WeightOptions};
+#[cfg(feature = "cpu")]
+use crate::quant::{Clip, QuantScheme};
+
+/// Makes a backend for a new session.
+type Connect = dyn Fn() -> Result<Box<dyn Backend + Send>> + Send + Sync;
+
+/// A model ready to talk to. Cloning shares it; sessions on any thread share its weights.
+///
+/// ```no_run
+/// use rkllm::session::Model;
+///
+/// let model = Model::open("models/tutor-nano")?;
+/// let text = model.session()?.generate("A resistor is")?.text()?;
+/// println!("{text}");
+/// # Ok::<(), rkllm::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Model(Arc<Parts>);
+
+struct Parts {
+    tokenizer: Tokenizer,
+    #[cfg(feature = "chat")]
+    template: Option<Arc<ChatTemplate>>,
+    eos: Vec<u32>,
+    prefill_chunk: usize,
+    connect: Box<Connect>,
+    /// Made when an answer is first constrained.
+    #[cfg(feature = "constrain")]
+    grammars: std::sync::OnceLock<Grammars>,
+    #[cfg(feature = "cpu")]
+    weights: Option<Arc<ModelWeights>>,
+}
+
+impl Model {
+    /// Opens the checkpoint or artifact in `dir` to run on the CPU: a float checkpoint in f32, an
+    /// artifact as it is, with a context of up to 2,048 tokens and a thread per core.
+    /// [`Model::options`] offers more.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], [`Checkpoint::weights`], [`Tokenizer::open`] and
+    /// [`ChatTemplate::open`].
+    #[cfg(feature = "cpu")]
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(dir)
+    }
+
+    /// How to open a model, to be completed by [`ModelOptions::open`].
+    pub fn options() -> ModelOptions {
+        ModelOptions::default()
+    }
+
+    /// A session with an empty sequence: completes text. Its KV cache is reserved here.
+    ///
+    /// # Errors
+    /// What the backend reports; for the CPU, as [`Engine::new`](crate::cpu::Engine::new).
+    pub fn session(&self) -> Result<Session> {
+        Ok(Session::with_backend(self.clone(), self.connect()?))
+    }
+
+    /// A conversation, to be completed by [`ChatBuilder::start`](super::ChatBuilder::start).
+    #[cfg(feature = "chat")]
+    pub fn chat(&self) -> super::ChatBuilder {
+        super::ChatBuilder::new(self.clone())
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.0.tokenizer
+    }
+
+    /// The chat template, if the model has one.
+    #[cfg(feature = "chat")]
+    pub fn template(&self) -> Option<&Arc<ChatTemplate>> {
+        self.0.template.as_ref()
+    }
+
+    /// The weights, if it runs on the CPU.
+    #[cfg(feature = "cpu")]
+    pub fn weights(&self) -> Option<&Arc<ModelWeights>> {
+        self.0.weights.as_ref()
+    }
+
+    /// Tokens that end an answer: those of `config.json`, `generation_config.json` and the tokenizer.
+    pub fn eos(&self) -> &[u32] {
+        &self.0.eos
+    }
+
+    pub(super) fn prefill_chunk(&self) -> usize {
+        self.0.prefill_chunk
+    }
+
+    /// What its tokens are for constraints; the first call takes a while.
+    #[cfg(feature = "constrain")]
+    pub(super) fn grammars(&self) -> Result<&Grammars> {
+        if let Some(grammars) = self.0.grammars.get() {
+            return Ok(grammars);
+        }
+        // Two threads may both make them; one wins.
+        let grammars = Grammars::new(self.tokenizer(), self.eos())?;
+        Ok(self.0.grammars.get_or_init(|| grammars))
+    }
+
+    fn connect(&self) -> Result<Box<dyn Backend + Send>> {
+        (self.0.connect)()
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("vocab_size", &self.0.tokenizer.vocab_size())
+            .field("eos", &self.0.eos)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a model is opened.
+///
+/// ```no_run
+/// use rkllm::session::Model;
+///
+/// let model = Model::options()
+///     .with_dtype("w8a8".parse()?)
+///     .with_threads(4)
+///     .with_context(4096)
+///     .open("Qwen2.5-0.5B-Instruct")?;
+/// # Ok::<(), rkllm::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct ModelOptions {
+    #[cfg(feature = "cpu")]
+    dtype: Option<QuantScheme>,
+    #[cfg(feature = "cpu")]
+    clip: Option<Clip>,
+    #[cfg(feature = "cpu")]
+    asymmetric: bool,
+    #[cfg(feature = "cpu")]
+    load: Load,
+    #[cfg(feature = "cpu")]
+    threads: Option<usize>,
+    #[cfg(feature = "cpu")]
+    context: Option<usize>,
+    prefill_chunk: Option<usize>,
+    #[cfg(feature = "chat")]
+    template: Option<String>,
+}
+
+/// Tokens fed between two looks at a cancellation, unless the caller chooses.
+const PREFILL_CHUNK: usize = 128;
+/// Tokens of context, unless the caller chooses or the model was made for fewer.
+#[cfg(feature = "cpu")]
+const CONTEXT: usize = 2048;
+
+impl ModelOptions {
+    /// Quantises a float checkpoint in memory.
+    #[cfg(feature = "cpu")]
+    #[must_use]
+    pub fn with_dtype(mut self, scheme: QuantScheme) -> Self {
+        self.dtype = Some(scheme);
+        self
+    }
+
+    /// The rule that chooses the range of a group of weights, where the model is quantised in memory.
+    #[cfg(feature = "cpu")]
+    #[must_use]
+    pub fn with_clip(mut self, clip: Clip) -> Self {
+        self.clip = Some(clip);
+        self
+    }
+
+    /// Gives groups of weights a zero point, where the model is quantised in memory.
+    #[cfg(feature = "cpu")]
+    #[must_use]
+    pub fn with_asymmetric(mut self, asymmetric: bool) -> Self {
+        self.asymmetric = asymmetric;
+        self
+    }
+
+    /// How tensors come into memory.
+    #[cfg(feature = "cpu")]
+    #[must_use]
+    pub fn with_load(mut self, load: Load) -> Self {
+        self.load = load;
+        self
+    }
+
+    /// Threads of each session, the calling one included. Their number moves no bit.
+    #[cfg(feature = "cpu")]
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Tokens a session can hold. It also picks the branch of RoPE rules that depend on the length.
+    #[cfg(feature = "cpu")]
+    #[must_use]
+    pub fn with_context(mut self, tokens: usize) -> Self {
+        self.context = Some(tokens);
+        self
+    }
+
+    /// Tokens of a prompt computed at a time: a cancellation waits for one chunk at most. Moves no
+    /// bit.
+    #[must_use]
+    pub fn with_prefill_chunk(mut self, tokens: usize) -> Self {
+        self.prefill_chunk = Some(tokens);
+        self
+    }
+
+    /// A chat template in the place of the model's own, or where it has none: Jinja source.
+    #[cfg(feature = "chat")]
+    #[must_use]
+    pub fn with_template(mut self, source: impl Into<String>) -> Self {
+        self.template = Some(source.into());
+        self
+    }
+
+    /// Opens the checkpoint or artifact in `dir` to run on the CPU.
+    ///
+    /// # Errors
+    /// As [`Model::open`], and [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for another
+    /// scheme than an artifact's own.
+    #[cfg(feature = "cpu")]
+    pub fn open(self, dir: impl AsRef<Path>) -> Result<Model> {
+        let dir = dir.as_ref();
+        let checkpoint = Checkpoint::open(dir, self.load)?;
+        let tokenizer = Tokenizer::open(dir)?;
+        self.build(&checkpoint, tokenizer)
+    }
+
+    /// The same of parts the caller has, such as a checkpoint embedded in the program. The chat
+    /// template is the one of [`ModelOptions::with_template`], else that of the checkpoint's directory.
+    ///
+    /// # Errors
+    /// As [`ModelOptions::open`].
+    #[cfg(feature = "cpu")]
+    pub fn build(self, checkpoint: &Checkpoint, tokenizer: Tokenizer) -> Result<Model> {
+        let threads = self.threads.unwrap_or_else(|| EngineOptions::default().threads);
+        let weight_options = WeightOptions {
+            clip: self.clip.unwrap_or(WeightOptions::default().clip),
+            symmetric: !self.asymmetric,
+            threads,
+        };
+        let weights = Arc::new(checkpoint.weights(self.dtype, &weight_options)?);
+        let most = weights.config.max_position_embeddings;
+        let engine = EngineOptions {
+            threads,
+            context: self.context.unwrap_or(CONTEXT.min(most)),
+            prefill_chunk: self.prefill_chunk.unwrap_or(PREFILL_CHUNK),
+        };
+        let shared = Arc::clone(&weights);
+        let connect = Box::new(move || -> Result<Box<dyn Backend + Send>> {
+            Ok(Box::new(Engine::new(Arc::clone(&shared), engine)?))
+        });
+        let eos = weights.config.eos_token_ids.clone();
+        let mut parts = self.parts(checkpoint.dir(), tokenizer, eos, connect)?;
+        parts.weights = Some(weights);
+        Ok(Model(Arc::new(parts)))
+    }
+
+    /// A model that runs on another backend: `connect` makes one for each session. Tokenizer, chat
+    /// template and the tokens that end an answer come from the files in `dir`; nothing else there is
+    /// read, and options of weights and threads say nothing here.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::open`] and [`ChatTemplate::open`].
+    pub fn with_backend(
+        self,
+        dir: impl AsRef<Path>,
+        connect: impl Fn() -> Result<Box<dyn Backend + Send>> + Send + Sync + 'static,
+    ) -> Result<Model> {
+        let dir = dir.as_ref();
+        let tokenizer = Tokenizer::open(dir)?;
+        let eos = tokenizer.eos().into_iter().collect();
+        let parts = self.parts(Some(dir), tokenizer, eos, Box::new(connect))?;
+        Ok(Model(Arc::new(parts)))
+    }
+
+    fn parts(
+        self,
+        dir: Option<&Path>,
+        tokenizer: Tokenizer,
+        mut eos: Vec<u32>,
+        connect: Box<Connect>,
+    ) -> Result<Parts> {
+        if let Some(id) = tokenizer.eos().filter(|id| !eos.contains(id)) {
+            eos.push(id);
+        }
+        #[cfg(not(feature = "chat"))]
+        let _ = dir;
+        Ok(Parts {
+            #[cfg(feature = "chat")]
+            template: match (&self.template, dir) {
+                (Some(source), dir) => {
+                    Some(Arc::new(ChatTemplate::new(source, special_tokens(dir, &tokenizer)?)?))
+                }
+                (None, Some(dir)) => ChatTemplate::open(dir)?.map(Arc::new),
+                (None, None) => None,
+            },
+            tokenizer,
+            eos,
+            prefill_chunk: self.prefill_chunk.unwrap_or(PREFILL_CHUNK),
+            connect,
+            #[cfg(feature = "constrain")]
+            grammars: std::sync::OnceLock::new(),
+            #[cfg(feature = "cpu")]
+            weights: None,
+        })
+    }
+}
+
+/// The special tokens a template may name: those of the model's own, else the tokenizer's.
+#[cfg(feature = "chat")]
+fn special_tokens(dir: Option<&Path>, tokenizer: &Tokenizer) -> Result<SpecialTokens> {
+    if let Some(template) = dir.map(ChatTemplate::open).transpose()?.flatten() {
+        return Ok(template.special_tokens().clone());
+    }
+    let mut special = SpecialTokens::default();
+    for (name, id) in [("bos_token", tokenizer.bos()), ("eos_token", tokenizer.eos())] {
+        if let Some(id) = id {
+            special = special.with(name, tokenizer.decode_with_special_tokens(&[id])?);
+        }
+    }
+    Ok(special)
+}
