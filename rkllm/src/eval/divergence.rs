@@ -247,6 +247,15 @@ impl Differences {
             mae: self.absolute / values,
         })
     }
+
+    /// The KL divergence, in nats, below which each of `parts` (0 to 1) of the positions lies, between the two
+    /// nearest ranks by linear interpolation; `None` if there are no positions.
+    pub fn kl_quantiles<const N: usize>(&self, parts: [f64; N]) -> Option<[f64; N]> {
+        let mut kl = self.kl.clone();
+        kl.sort_unstable_by(f64::total_cmp);
+        let found = parts.map(|part| percentile(&kl, part.clamp(0.0, 1.0)));
+        found.iter().all(Option::is_some).then(|| found.map(Option::unwrap_or_default))
+    }
 }
 
 /// What is known of one candidate.

@@ -314,6 +314,19 @@ fn divergence_by_hand() {
 }
 
 #[test]
+fn quantiles_are_those_of_the_summary() {
+    let (mut p, mut q) = (Fake::new(19, 7, mixed(3)), Fake::new(19, 7, mixed(8)));
+    let eval = options(Method::Windows, 7, Some(0));
+    let found = compare(&mut p, &mut [&mut q], &text(40), &eval, &mut quiet).unwrap();
+    let differences = found.candidates.into_iter().next().unwrap().unwrap().differences;
+    let summary = differences.summary().unwrap();
+    let [least, median, p99, max] = differences.kl_quantiles([-1.0, 0.5, 0.99, 1.0]).unwrap();
+    assert_eq!([median, p99, max], [summary.kl_median, summary.kl_p99, summary.kl_max]);
+    assert!(least < median);
+    assert!(Differences::default().kl_quantiles([0.5]).is_none());
+}
+
+#[test]
 fn kl_is_the_definition_over_a_wider_vocabulary() {
     let tokens = text(40);
     let eval = options(Method::Windows, 7, Some(0));
