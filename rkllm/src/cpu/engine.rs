@@ -1,5 +1,6 @@
 //! `Engine`: weights, state and threads put together.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use super::attention::{AttentionScratch, Heads};
@@ -7,9 +8,10 @@ use super::forward::Buffers;
 use super::kv::LayerCache;
 use super::linear::{CpuLinear, Device};
 use super::pool::Pool;
+use crate::by_rows::{expect_shape, shape};
 use crate::kernels::Kernel;
 use crate::kernels::fpenv::FpEnv;
-use crate::model::{ModelWeights, RopeTable};
+use crate::model::{LinearWeights, ModelWeights, RopeTable};
 use crate::{Backend, Dtype, Error, ErrorKind, Linear, Result, Want};
 
 /// How an engine runs.
@@ -29,6 +31,27 @@ impl Default for EngineOptions {
         Self { threads, context: 2048, prefill_chunk: 128 }
     }
 }
+
+/// Which linear layer of a model: its number counts from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LinearRole {
+    /// Query, key and value projections of a layer, side by side.
+    Qkv(usize),
+    /// Output projection of a layer's attention.
+    AttentionOutput(usize),
+    /// Gate and up projections of a layer, side by side.
+    GateUp(usize),
+    /// Down projection of a layer.
+    Down(usize),
+    /// The output head.
+    LmHead,
+}
+
+/// Gives the linear layer to compute with, in place of the CPU's own, which is handed over with the
+/// weights it was made of.
+pub type SupplyLinear<'a> =
+    dyn FnMut(LinearRole, &[LinearWeights], Box<dyn Linear>) -> Result<Box<dyn Linear>> + 'a;
 
 /// One layer, ready to compute.
 pub(super) struct Layer {
@@ -73,6 +96,20 @@ impl Engine {
         options: EngineOptions,
         kernel: Kernel,
     ) -> Result<Self> {
+        Self::with_linears(weights, options, kernel, &mut |_, _, cpu| Ok(cpu))
+    }
+
+    /// The same, with the linear layers that `supply` gives: another device's, or the CPU's for some inputs
+    /// and another's for others ([`ByRows`](crate::ByRows)).
+    ///
+    /// # Errors
+    /// As [`Engine::new`], those of `supply`, and [`ErrorKind::Shape`] if it gives a layer of another shape.
+    pub fn with_linears(
+        weights: Arc<ModelWeights>,
+        options: EngineOptions,
+        kernel: Kernel,
+        supply: &mut SupplyLinear<'_>,
+    ) -> Result<Self> {
         let config = &weights.config;
         if options.context == 0 || options.prefill_chunk == 0 {
             return Err(Error::new(ErrorKind::Input, "a context or prefill chunk of 0 tokens"));
@@ -94,18 +131,22 @@ impl Engine {
                 .with_hint("ask for fewer threads")
         })?;
         let device = Device::new(kernel, pool);
-        let linear =
-            |parts: Vec<_>| -> Box<dyn Linear> { Box::new(CpuLinear::new(parts, &device)) };
+        let mut linear = |role, parts: &[LinearWeights]| -> Result<Box<dyn Linear>> {
+            let cpu = Box::new(CpuLinear::new(parts.to_vec(), &device));
+            let expected = shape(&*cpu);
+            let supplied = supply(role, parts, cpu)?;
+            expect_shape(expected, &*supplied)?;
+            Ok(supplied)
+        };
         let half = weights.kv_cache == Dtype::F16;
-        let layers = weights
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(index, layer)| Layer {
-                qkv: linear(layer.qkv.clone()),
-                o_proj: linear(vec![layer.o_proj.clone()]),
-                gate_up: linear(layer.gate_up.clone()),
-                down_proj: linear(vec![layer.down_proj.clone()]),
+        let mut layers = Vec::with_capacity(weights.layers.len());
+        for (index, layer) in weights.layers.iter().enumerate() {
+            let one = std::slice::from_ref;
+            layers.push(Layer {
+                qkv: linear(LinearRole::Qkv(index), &layer.qkv)?,
+                o_proj: linear(LinearRole::AttentionOutput(index), one(&layer.o_proj))?,
+                gate_up: linear(LinearRole::GateUp(index), &layer.gate_up)?,
+                down_proj: linear(LinearRole::Down(index), one(&layer.down_proj))?,
                 heads: Heads {
                     query: config.num_attention_heads,
                     kv: config.num_key_value_heads,
@@ -118,9 +159,9 @@ impl Engine {
                     options.context,
                     config.head_dim,
                 ),
-            })
-            .collect();
-        let lm_head = linear(vec![weights.lm_head.clone()]);
+            });
+        }
+        let lm_head = linear(LinearRole::LmHead, std::slice::from_ref(&weights.lm_head))?;
         let rope = config.rope.table(options.context, options.context);
         let attention = AttentionScratch::new(device.pool.threads());
         Ok(Self {
@@ -221,6 +262,45 @@ impl Backend for Engine {
             };
             self.step(tokens, want, sink)?;
         }
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) -> Result<()> {
+        if len > self.position {
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!("cannot keep {len} tokens of {}", self.position),
+            ));
+        }
+        // The cache has a row for every position, in layers with a window, too, so what lies before
+        // `len` is as it was when the sequence had this length.
+        self.position = len;
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        Some(self.hash_model())
+    }
+
+    fn state_bytes(&self, len: usize) -> Option<u64> {
+        self.cache_bytes(len)
+    }
+
+    fn export_state(&self, out: &mut dyn Write) -> Result<()> {
+        self.write_cache(out)
+    }
+
+    fn import_state(&mut self, len: usize, input: &mut dyn Read) -> Result<()> {
+        self.position = 0;
+        if len > self.options.context {
+            return Err(Error::new(
+                ErrorKind::Context,
+                format!("{len} tokens do not fit a context of {}", self.options.context),
+            )
+            .with_hint("open the model with a larger context"));
+        }
+        self.read_cache(len, input)?;
+        self.position = len;
         Ok(())
     }
 }

@@ -10,5 +10,6 @@ mod forward;
 mod kv;
 mod linear;
 mod pool;
+mod state;
 
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, LinearRole, SupplyLinear};
