@@ -40,6 +40,10 @@ pub enum ErrorKind {
     Cancelled,
     /// Not enough memory.
     Memory,
+    /// A vendor library that speaks none of the ABIs known here, or not here.
+    Abi,
+    /// The vendor's runtime or the driver below it failed.
+    Runtime,
 }
 
 /// An error that says what it is about, what was found, and what to do next.

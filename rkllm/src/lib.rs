@@ -4,6 +4,21 @@
 //! engine computes the same bits on every CPU. The rules are in `NUMERICS.md` beside this crate.
 //!
 //! ```no_run
+//! use rkllm::session::Model;
+//!
+//! fn main() -> rkllm::Result<()> {
+//!     let model = Model::open("models/tutor-nano")?;
+//!     let mut chat = model.chat().with_max_tokens(256).start()?;
+//!     for piece in chat.ask("¿Qué es la ley de Ohm?")? {
+//!         print!("{}", piece?);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Below the session lie the parts it is made of:
+//!
+//! ```no_run
 //! use std::sync::Arc;
 //!
 //! use rkllm::cpu::{Engine, EngineOptions};
@@ -21,8 +36,8 @@
 //! }
 //! ```
 //!
-//! The floors of the crate, lowest first: [`quant`], [`soc`] and the open data types
-//! ([`Dtype`], [`Tensor`], [`Error`]); [`model`] and [`kernels`]; [`cpu`]; [`session`] and [`eval`].
+//! The floors of the crate, lowest first: [`quant`], [`layout`], [`soc`] and the open data types
+//! ([`Dtype`], [`Tensor`], [`Error`]); [`model`] and [`kernels`]; [`cpu`] and `npu`; [`session`] and [`eval`].
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -32,9 +47,12 @@ compile_error!(
 );
 
 mod backend;
+mod by_rows;
 #[cfg(feature = "cpu")]
 #[allow(unsafe_code)] // thread pool and shared output tiles; every block says who checked what
 pub mod cpu;
+#[cfg(any(feature = "cpu", feature = "tokenizer"))]
+mod digest;
 mod dtype;
 mod error;
 #[cfg(feature = "eval")]
@@ -42,14 +60,20 @@ pub mod eval;
 #[cfg(feature = "cpu")]
 #[allow(unsafe_code)] // SIMD
 pub mod kernels;
+pub mod layout;
+#[cfg(any(feature = "eval", feature = "tokenizer"))]
 mod logits;
 pub mod model;
+#[cfg(feature = "npu")]
+pub mod npu;
 pub mod quant;
+#[cfg(feature = "tokenizer")]
 pub mod session;
 pub mod soc;
 mod tensor;
 
 pub use backend::{Backend, Linear, Want};
+pub use by_rows::ByRows;
 pub use dtype::Dtype;
 pub use error::{Error, ErrorKind, Result};
 pub use tensor::{Bytes, Tensor, floats_to_f32};
