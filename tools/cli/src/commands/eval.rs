@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use rkllm::Backend;
-use rkllm::eval::{self, Divergence, EvalOptions, Method, Perplexity};
+use rkllm::eval::{self, Divergence, EvalOptions, Method, Perplexity, TermAccuracy};
 use rkllm::model::Tokenizer;
 use rkllm::quant::QuantScheme;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::args::{ModelArgs, Settings};
 use crate::model::{self, Model};
 use crate::output;
 use crate::progress::{Progress, Unit};
+use crate::terms::Questions;
 use crate::text::{self, Text};
 
 #[derive(Debug, Args)]
@@ -24,6 +25,9 @@ pub(crate) struct Options {
     /// UTF-8 text to predict
     #[arg(long, value_name = "FILE")]
     text: PathBuf,
+    /// Questions with exact answers to ask as well, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    terms: Option<PathBuf>,
     #[command(flatten)]
     cut: CutArgs,
     /// Tokens computed at once; moves no bit [default: the engine's choice]
@@ -81,6 +85,8 @@ struct Report {
     baseline: Option<Baseline>,
     #[serde(skip_serializing_if = "Option::is_none")]
     divergence: Option<Divergence>,
+    #[serde(flatten)]
+    terms: Option<TermAccuracy>,
     seconds: f64,
     tokens_per_s: f64,
 }
@@ -103,7 +109,16 @@ pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> 
     let tokenizer = Tokenizer::open(&options.model.path)?;
     let text = Text::tokenize(&text, &tokenizer)?;
     let cut = options.cut.options(tokenizer.bos(), options.prefill_chunk);
-    let report = measure(options, settings, &model, &text, &cut)?;
+    let questions = options.terms.as_deref().map(|file| {
+        Questions::open(file, &options.model.path, model.checkpoint.config(), &tokenizer)
+    });
+    let questions = questions.transpose()?;
+    let mut report = measure(options, settings, &model, &text, &cut)?;
+    if let Some(questions) = questions {
+        let mut progress = Progress::new("asking", Unit::Questions, settings.quiet);
+        let found = questions.ask(&model.weights, &tokenizer, settings, &mut progress)?;
+        report.terms = Some(found.accuracy);
+    }
     if let Some(record) = record {
         record.write(&options.text, &text, &report.perplexity, &report.kernel)?;
     }
@@ -151,6 +166,7 @@ fn measure(
         perplexity,
         baseline,
         divergence,
+        terms: None,
         seconds,
     })
 }
@@ -221,6 +237,14 @@ fn describe(report: &Report) -> String {
             d.cosine,
             d.mse,
             d.mae,
+        );
+    }
+    if let Some(terms) = &report.terms {
+        text += &format!(
+            "terms        {:.1} % right, {} of {}\n",
+            terms.term_accuracy * 100.0,
+            terms.terms_correct,
+            terms.terms_total,
         );
     }
     text + &format!("time         {:.1} s, {:.0} tokens/s\n", report.seconds, report.tokens_per_s)

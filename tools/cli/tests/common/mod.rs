@@ -37,7 +37,7 @@ pub(crate) fn failure_of(command: &mut Command, code: i32) -> String {
 
 /// A path below the folder `shared` beside the checkout, or `None`, said aloud, where it is absent.
 pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
+    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
     if full.exists() {
         return Some(full);
     }

@@ -2,19 +2,21 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use rkllm::cpu::Engine;
 use rkllm::eval::{self, Differences, Divergence, EvalOptions};
-use rkllm::model::Checkpoint;
+use rkllm::model::{Checkpoint, ModelWeights, Tokenizer};
 use rkllm::quant::QuantScheme;
 use rkllm::{Backend, ErrorKind};
 
 use super::Options;
-use super::report::Row;
+use super::report::{KlQuantiles, Row};
 use crate::args::Settings;
 use crate::model::{self, Size};
 use crate::progress::{Progress, Unit};
 use crate::system;
+use crate::terms::Questions;
 use crate::text::Text;
 
 /// Every scheme's row, and what is the same for all.
@@ -46,15 +48,22 @@ const NONE: Divergence = Divergence {
     mae: 0.0,
 };
 
+/// What every scheme is measured on.
+pub(super) struct Material<'a> {
+    pub(super) checkpoint: &'a Checkpoint,
+    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) texts: &'a [(String, Text)],
+    pub(super) questions: Option<&'a Questions>,
+}
+
 pub(super) fn measure(
-    checkpoint: &Checkpoint,
-    texts: &[(String, Text)],
+    material: &Material<'_>,
     schemes: &[QuantScheme],
     cut: &EvalOptions,
     options: &Options,
     settings: &Settings,
 ) -> anyhow::Result<Quality> {
-    let weights = model::weights(checkpoint, None, options.quantize, settings)?;
+    let weights = model::weights(material.checkpoint, None, options.quantize, settings)?;
     let mut rows: Vec<Row> = schemes.iter().map(|&scheme| Row::new(scheme)).collect();
     rows[0].size = Some(Size::of(&weights));
     rows[0].divergence = Some(NONE);
@@ -65,15 +74,32 @@ pub(super) fn measure(
     let mut progress = Progress::new("evaluating", Unit::Tokens, settings.quiet);
     let mut done = 0;
     loop {
-        let batch = load_batch(&mut waiting, &mut rows, checkpoint, options, settings)?;
+        let mut batch = load_batch(
+            &mut waiting,
+            &mut rows,
+            material.checkpoint,
+            baseline.weights(),
+            options,
+            settings,
+        )?;
         if batch.is_empty() && done > 0 {
             break;
         }
         let names = batch.iter().map(|candidate| rows[candidate.row].dtype.to_string());
         progress.relabel(&format!("evaluating {}", names.collect::<Vec<_>>().join(", ")));
-        let scored = run_batch(batch, &mut baseline, texts, cut, &mut rows, &mut progress)?;
+        let engines = &mut batch;
+        let scored =
+            run_batch(engines, &mut baseline, material.texts, cut, &mut rows, &mut progress)?;
         if done == 0 {
             tokens_scored = scored;
+        }
+        if let Some(questions) = material.questions {
+            // The baseline answers with the first batch.
+            let float = (done == 0).then_some((0, baseline.weights()));
+            let rest = batch.iter().map(|candidate| (candidate.row, candidate.engine.weights()));
+            for (row, weights) in float.into_iter().chain(rest) {
+                ask(&mut rows[row], weights, questions, material.tokenizer, settings)?;
+            }
         }
         done += 1;
         if waiting.is_empty() {
@@ -81,6 +107,7 @@ pub(super) fn measure(
         }
     }
     rows.iter_mut().for_each(|row| row.kernel = Some(kernel.clone()));
+    copy_same(&mut rows);
     Ok(Quality { rows, tokens_scored, kernel })
 }
 
@@ -90,6 +117,7 @@ fn load_batch(
     waiting: &mut VecDeque<usize>,
     rows: &mut [Row],
     checkpoint: &Checkpoint,
+    baseline: &ModelWeights,
     options: &Options,
     settings: &Settings,
 ) -> anyhow::Result<Vec<Candidate>> {
@@ -105,6 +133,10 @@ fn load_batch(
             Ok(weights) => {
                 let size = Size::of(&weights);
                 rows[row].size = Some(size);
+                if scheme.is_float() && model::same_numbers(&weights, baseline) {
+                    rows[row].same_as = Some(baseline.scheme);
+                    continue;
+                }
                 let window = options.cut.window;
                 let chunk = options.runs.prefill_chunk;
                 batch.push(Candidate {
@@ -116,7 +148,10 @@ fn load_batch(
                 });
             }
             Err(error) if error.kind() == ErrorKind::Quantization => {
-                rows[row].error = Some(error.to_string());
+                // The table has named the model already.
+                let model = format!("{}: ", options.model.display());
+                let error = error.to_string();
+                rows[row].error = Some(error.trim_start_matches(&model).to_owned());
             }
             Err(error) => return Err(error.into()),
         }
@@ -126,7 +161,7 @@ fn load_batch(
 
 /// Runs every text through the baseline and the batch; returns the predictions scored of each text.
 fn run_batch(
-    mut batch: Vec<Candidate>,
+    batch: &mut [Candidate],
     baseline: &mut Engine,
     texts: &[(String, Text)],
     cut: &EvalOptions,
@@ -160,10 +195,53 @@ fn run_batch(
     }
     for candidate in batch {
         let row = &mut rows[candidate.row];
-        match candidate.failure {
-            None => row.divergence = candidate.differences.summary(),
+        match candidate.failure.take() {
+            None => {
+                row.divergence = candidate.differences.summary();
+                row.kl_quantiles = KlQuantiles::of(&candidate.differences);
+            }
             Some(error) => row.fail(error.to_string()),
         }
     }
     Ok(scored)
+}
+
+/// Lets one scheme answer the questions. A scheme that cannot has no accuracy; its other figures stand.
+fn ask(
+    row: &mut Row,
+    weights: &Arc<ModelWeights>,
+    questions: &Questions,
+    tokenizer: &Tokenizer,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    if row.error.is_some() {
+        return Ok(());
+    }
+    let label = format!("asking {}", row.dtype);
+    let mut progress = Progress::new(&label, Unit::Questions, settings.quiet);
+    match questions.ask(weights, tokenizer, settings, &mut progress) {
+        Ok(found) => {
+            row.terms = Some(found.accuracy);
+            row.answers = found.answers;
+        }
+        Err(error) if error.kind() == ErrorKind::NonFinite => {
+            row.terms_error = Some(error.to_string());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Gives the schemes whose weights are the baseline's what was measured of it.
+fn copy_same(rows: &mut [Row]) {
+    let Some((baseline, rest)) = rows.split_first_mut() else { return };
+    for row in rest.iter_mut().filter(|row| row.same_as.is_some()) {
+        row.perplexity.clone_from(&baseline.perplexity);
+        row.loss_percent.clone_from(&baseline.loss_percent);
+        row.logits_hash.clone_from(&baseline.logits_hash);
+        row.divergence.clone_from(&baseline.divergence);
+        row.terms.clone_from(&baseline.terms);
+        row.terms_error.clone_from(&baseline.terms_error);
+        row.answers.clone_from(&baseline.answers);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rkllm::eval::{Divergence, Perplexity};
+use rkllm::eval::{Differences, Divergence, Perplexity, TermAccuracy};
 use rkllm::quant::QuantScheme;
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use super::Report;
 use crate::model::Size;
 use crate::output;
 use crate::table::Table;
+use crate::terms::Answer;
 
 /// What was measured of one scheme. Figures that could not be had are absent.
 #[derive(Debug, Serialize)]
@@ -18,6 +19,9 @@ pub(super) struct Row {
     /// Why the scheme cannot apply or failed; then there are no figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+    /// The scheme whose weights are the same numbers in this checkpoint: computed once, listed twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) same_as: Option<QuantScheme>,
     /// True if the vendor's runtime takes the scheme on the target.
     pub(super) vendor_runtime: bool,
     #[serde(flatten)]
@@ -33,6 +37,19 @@ pub(super) struct Row {
     /// Over all texts.
     #[serde(flatten)]
     pub(super) divergence: Option<Divergence>,
+    /// Over all texts.
+    #[serde(flatten)]
+    pub(super) kl_quantiles: Option<KlQuantiles>,
+    /// How many of the questions were answered right.
+    #[serde(flatten)]
+    pub(super) terms: Option<TermAccuracy>,
+    /// Why there is no term accuracy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) terms_error: Option<String>,
+    /// In the order of the questions; for the page only.
+    #[serde(skip)]
+    #[cfg_attr(not(feature = "report"), allow(dead_code))] // only the page shows them
+    pub(super) answers: Vec<Answer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) kernel: Option<String>,
     #[serde(flatten)]
@@ -40,6 +57,23 @@ pub(super) struct Row {
     /// Why there is no speed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) speed_error: Option<String>,
+}
+
+/// Where the KL divergences of single positions lie, in nats; the median and the rest are in [`Divergence`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct KlQuantiles {
+    pub(super) kl_p05: f64,
+    pub(super) kl_p25: f64,
+    pub(super) kl_p75: f64,
+    pub(super) kl_p95: f64,
+}
+
+impl KlQuantiles {
+    pub(super) fn of(differences: &Differences) -> Option<Self> {
+        let [kl_p05, kl_p25, kl_p75, kl_p95] =
+            differences.kl_quantiles([0.05, 0.25, 0.75, 0.95])?;
+        Some(Self { kl_p05, kl_p25, kl_p75, kl_p95 })
+    }
 }
 
 /// The keys of `rkllm bench`: medians over the rounds.
@@ -62,12 +96,17 @@ impl Row {
         Self {
             dtype,
             error: None,
+            same_as: None,
             vendor_runtime: false,
             size: None,
             perplexity: BTreeMap::new(),
             loss_percent: BTreeMap::new(),
             logits_hash: BTreeMap::new(),
             divergence: None,
+            kl_quantiles: None,
+            terms: None,
+            terms_error: None,
+            answers: Vec::new(),
             kernel: None,
             speed: None,
             speed_error: None,
@@ -109,11 +148,22 @@ pub(super) fn describe(report: &Report) -> String {
             report.window
         );
     }
+    if let Some(terms) = &report.terms {
+        text += &format!("terms: {}, {} questions\n", terms.file, terms.questions);
+    }
     text.push('\n');
     text += &table(report);
     text += &format!("\nNPU: {}.\n", report.npu);
     if report.rows.iter().any(|row| row.speed.as_ref().is_some_and(|s| s.quantized_in_memory)) {
         text += "Load time and peak memory include quantising in memory; a converted artifact needs neither.\n";
+    }
+    for row in &report.rows {
+        if let Some(other) = row.same_as {
+            text += &format!("{} is {other} here: the same numbers, computed once.\n", row.dtype);
+        }
+        if let Some(error) = &row.terms_error {
+            text += &format!("{} gave no answers: {error}.\n", row.dtype);
+        }
     }
     match &report.recommendation {
         Some(found) => text += &format!("{}: {}: {}.\n", found.target, found.dtype, found.reason),
@@ -128,6 +178,9 @@ fn table(report: &Report) -> String {
         headings.extend([format!("ppl {index}"), "loss".into()]);
     }
     headings.extend(["KL mean", "KL p99", "top-1"].map(str::to_owned));
+    if report.terms.is_some() {
+        headings.push("terms".into());
+    }
     let timed = report.rows.iter().any(|row| row.speed.is_some());
     if timed {
         let names = ["prefill t/s", "decode t/s", "TTFT ms", "load ms", "peak mem"];
@@ -160,6 +213,10 @@ fn cells(row: &Row, report: &Report, timed: bool) -> Vec<String> {
     cells.push(show(divergence.map(|d| d.kl_mean), 5));
     cells.push(show(divergence.map(|d| d.kl_p99), 4));
     cells.push(divergence.map_or("-".into(), |d| format!("{:.2} %", d.top1 * 100.0)));
+    if report.terms.is_some() {
+        let accuracy = row.terms.as_ref().map(|terms| terms.term_accuracy);
+        cells.push(accuracy.map_or("-".into(), |part| format!("{:.1} %", part * 100.0)));
+    }
     if timed {
         let speed = row.speed.as_ref();
         cells.push(show(speed.and_then(|s| s.prefill_tokens_per_s), 1));

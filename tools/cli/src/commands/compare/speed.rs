@@ -30,7 +30,7 @@ pub(super) fn measure(
         for (index, (row, reports)) in rows.iter_mut().zip(&mut reports).enumerate() {
             let (done, total) = (round * schemes + index, options.repeat * schemes);
             progress.set(done as u64, total as u64, || row.dtype.to_string());
-            if row.error.is_some() || row.speed_error.is_some() {
+            if row.error.is_some() || row.speed_error.is_some() || row.same_as.is_some() {
                 continue;
             }
             match one_round(row.dtype, options, settings) {
@@ -47,6 +47,13 @@ pub(super) fn measure(
     for (row, reports) in rows.iter_mut().zip(reports) {
         if row.speed_error.is_none() {
             row.speed = summary(&reports);
+        }
+    }
+    // The same numbers take the same time.
+    if let Some((baseline, rest)) = rows.split_first_mut() {
+        for row in rest.iter_mut().filter(|row| row.same_as.is_some()) {
+            row.speed.clone_from(&baseline.speed);
+            row.speed_error.clone_from(&baseline.speed_error);
         }
     }
     Ok(())
