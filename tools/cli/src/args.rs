@@ -9,7 +9,7 @@ use rkllm::quant::{Clip, QuantScheme};
 
 use crate::commands::parser;
 use crate::commands::{
-    bench, compare, completions, convert, eval, generate, inspect, logits, verify,
+    bench, chat, compare, completions, convert, eval, generate, inspect, logits, models, verify,
 };
 use crate::system;
 
@@ -45,6 +45,10 @@ pub(crate) enum Command {
     Logits(logits::Options),
     /// Continue a text
     Generate(generate::Options),
+    /// Talk with a model
+    Chat(chat::Options),
+    /// List models to deploy: size, licence, the scheme to choose on each SoC
+    Models(models::Options),
     /// Print a completion script for a shell
     Completions(completions::Options),
 }

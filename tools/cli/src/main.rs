@@ -5,11 +5,14 @@ mod args;
 mod commands;
 mod failure;
 mod interrupt;
+mod manifests;
 mod model;
 mod output;
 mod progress;
+mod sampling;
 mod system;
 mod table;
+mod terms;
 mod text;
 
 use std::process::ExitCode;
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
         Command::Bench(options) => commands::bench::run(&options, &settings),
         Command::Logits(options) => commands::logits::run(&options, &settings),
         Command::Generate(options) => commands::generate::run(&options, &settings),
+        Command::Chat(options) => commands::chat::run(&options, &settings),
+        Command::Models(options) => commands::models::run(&options, &settings),
         Command::Completions(options) => commands::completions::run(&options),
     };
     match result {

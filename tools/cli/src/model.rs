@@ -136,6 +136,41 @@ fn shared(embedding: &Embedding, head: &LinearWeights) -> bool {
     }
 }
 
+/// True if both hold the same numbers in the same form, so that the engine computes the same bits with them:
+/// an f16 checkpoint run as it is, and run as f16.
+pub(crate) fn same_numbers(a: &ModelWeights, b: &ModelWeights) -> bool {
+    let floats = |a: &LinearWeights, b: &LinearWeights| match (&a.data, &b.data) {
+        (LinearData::Float(a_type, a_bytes), LinearData::Float(b_type, b_bytes)) => {
+            a_type == b_type && a_bytes[..] == b_bytes[..] && a.bias == b.bias
+        }
+        _ => false,
+    };
+    let all = |a: &[LinearWeights], b: &[LinearWeights]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| floats(a, b))
+    };
+    let embedding = match (&a.embed_tokens, &b.embed_tokens) {
+        (Embedding::Float(a), Embedding::Float(b)) => {
+            a.dtype == b.dtype && a.data[..] == b.data[..]
+        }
+        _ => false,
+    };
+    embedding
+        && a.kv_cache == b.kv_cache
+        && a.norm == b.norm
+        && floats(&a.lm_head, &b.lm_head)
+        && a.layers.len() == b.layers.len()
+        && a.layers.iter().zip(&b.layers).all(|(a, b)| {
+            all(&a.qkv, &b.qkv)
+                && all(&a.gate_up, &b.gate_up)
+                && floats(&a.o_proj, &b.o_proj)
+                && floats(&a.down_proj, &b.down_proj)
+                && a.input_layernorm == b.input_layernorm
+                && a.post_attention_layernorm == b.post_attention_layernorm
+                && a.q_norm == b.q_norm
+                && a.k_norm == b.k_norm
+        })
+}
+
 /// Opens a checkpoint that has not been quantised, for a float baseline.
 pub(crate) fn open_float(path: &std::path::Path, load: Load) -> anyhow::Result<Checkpoint> {
     let checkpoint = Checkpoint::open(path, load)?;

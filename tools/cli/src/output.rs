@@ -18,6 +18,13 @@ pub(crate) fn json(document: &impl Serialize) -> anyhow::Result<()> {
     print(&text)
 }
 
+/// Writes `document` to standard output as one line of JSON.
+pub(crate) fn json_line(document: &impl Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string(document)?;
+    text.push('\n');
+    print(&text)
+}
+
 /// Says what failed.
 pub(crate) fn error(message: &str) {
     note(&format!("error: {message}"));

@@ -16,6 +16,7 @@ pub(crate) enum Unit {
     Tokens,
     Bytes,
     Runs,
+    Questions,
 }
 
 /// One task's progress. Dropped, it leaves no trace on a terminal.
@@ -45,6 +46,7 @@ impl Progress {
             Unit::Tokens => "{pos}/{len} tokens, {per_sec}",
             Unit::Bytes => "{decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}",
             Unit::Runs => "{pos}/{len} runs",
+            Unit::Questions => "{pos}/{len} questions",
         };
         let template = format!("{{prefix}} {{bar:30}} {counts}, {{eta}} left {{msg}}");
         let style = ProgressStyle::with_template(&template)
@@ -84,7 +86,9 @@ impl Progress {
         {
             let (done, total) = match self.unit {
                 Unit::Bytes => (output::bytes(done), output::bytes(total)),
-                Unit::Tokens | Unit::Runs => (done.to_string(), total.to_string()),
+                Unit::Tokens | Unit::Runs | Unit::Questions => {
+                    (done.to_string(), total.to_string())
+                }
             };
             let line = format!("{}: {done} of {total} {}", plain.label, message());
             output::note(line.trim_end());

@@ -1,7 +1,7 @@
 //! Texts to evaluate on.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rkllm::model::Tokenizer;
@@ -20,10 +20,35 @@ pub(crate) struct Text {
 
 impl Text {
     pub(crate) fn tokenize(text: &str, tokenizer: &Tokenizer) -> anyhow::Result<Self> {
-        let sha256 = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
         let tokens = tokenizer.encode(text)?;
-        Ok(Self { characters: text.chars().count(), sha256, tokens })
+        Ok(Self { characters: text.chars().count(), sha256: sha256(text), tokens })
     }
+}
+
+/// SHA-256 of a text's bytes, in hexadecimal.
+pub(crate) fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The texts a model directory brings to be evaluated on: `eval.*.txt`, in the order of their names.
+pub(crate) fn of_model(model: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(model)
+        .with_context(|| format!("{}: cannot list the model's files", model.display()))?;
+    let mut texts: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("eval.") && name.ends_with(".txt") && path.is_file()
+        })
+        .collect();
+    texts.sort();
+    if texts.is_empty() {
+        anyhow::bail!(
+            "{}: no eval.*.txt to evaluate on; name a text by --text FILE",
+            model.display()
+        );
+    }
+    Ok(texts)
 }
 
 /// Reads a UTF-8 text, or its first `max_chars` characters (Unicode scalar values). Line ends CR LF and CR are
@@ -63,6 +88,21 @@ mod tests {
         assert_eq!(read(&path, Some(5)).unwrap(), "añ€😀z");
         assert_eq!(read(&path, Some(99)).unwrap(), "añ€😀z");
         assert_eq!(read(&path, None).unwrap(), "añ€😀z");
+    }
+
+    #[test]
+    fn a_model_may_bring_its_texts() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = of_model(dir.path()).unwrap_err().to_string();
+        assert!(said.contains("--text"), "{said}");
+        for name in ["eval.es.txt", "eval.en.txt", "eval.md", "my-eval.x.txt", "eval.es.txt.bak"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        fs::create_dir(dir.path().join("eval.folder.txt")).unwrap();
+        let found = of_model(dir.path()).unwrap();
+        let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap()).collect();
+        assert_eq!(names, ["eval.en.txt", "eval.es.txt"]);
+        assert!(of_model(&dir.path().join("absent")).is_err());
     }
 
     #[test]

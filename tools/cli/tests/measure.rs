@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Small, failure_of, json_of, rkllm};
+use common::{Small, failure_of, json_of, rkllm, shared};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
@@ -254,4 +254,81 @@ fn generate_streams_the_text_that_json_reports() {
     let mut command = rkllm();
     command.arg("generate").arg(small.model()).args(["--prompt", "", "--max-tokens", "1"]);
     assert_eq!(json_of(&mut command)["prompt_tokens"], json!([1]));
+}
+
+#[test]
+fn generate_samples_as_it_is_told() {
+    let small = Small::new();
+    let run = |extra: &[&str]| {
+        let mut command = rkllm();
+        command.arg("generate").arg(small.model()).args(["--prompt", "w1 w2 w3"]);
+        command.args(["--max-tokens", "12"]).args(extra);
+        command
+    };
+    let sampled = ["--temperature", "1.5", "--top-k", "40", "--top-p", "0.95", "--min-p", "0.01"];
+    let report = |seed: &str| json_of(&mut run(&[&sampled[..], &["--seed", seed]].concat()));
+    let first = report("7");
+    assert_eq!(first["seed"], 7);
+    assert_eq!(report("7")["tokens"], first["tokens"]);
+    assert_ne!(report("8")["tokens"], first["tokens"]);
+    // A seed nobody gave is told, and gives the same again.
+    let free = json_of(&mut run(&sampled));
+    assert_eq!(report(&free["seed"].to_string())["tokens"], free["tokens"]);
+    // Penalties alone stay greedy.
+    let penalties =
+        ["--repeat-penalty", "1.3", "--frequency-penalty", "-0.2", "--presence-penalty", "0.4"];
+    let penalised = json_of(&mut run(&penalties));
+    assert!(penalised["seed"].is_null(), "{penalised:#}");
+    assert_eq!(json_of(&mut run(&penalties))["tokens"], penalised["tokens"]);
+    let stopped = json_of(&mut run(&["--stop", " "]));
+    assert_eq!(stopped["stop"], "stop_string");
+    assert!(!stopped["text"].as_str().unwrap().contains(' '), "{stopped:#}");
+
+    let said = failure_of(&mut run(&["--temperature", "nan"]), 1);
+    assert!(said.contains("temperature"), "{said}");
+    let said = failure_of(&mut run(&["--top-k", "0"]), 1);
+    assert!(said.contains("top_k") && said.contains("at least 1"), "{said}");
+    failure_of(&mut run(&["--greedy", "--seed", "7"]), 2);
+}
+
+#[test]
+fn generate_says_what_it_is_bound_to() {
+    let Some(model) = shared("models/fisica-19m") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let schema = dir.path().join("schema.json");
+    let run = |extra: &[&str]| {
+        let mut command = rkllm();
+        command.arg("generate").arg(&model).args(["--prompt", "La tensión es ", "--seed", "7"]);
+        command.args(["--max-tokens", "60"]).args(extra);
+        command
+    };
+    let report = json_of(&mut run(&["--regex", "(¡|¿)[A-Z][a-zé]{2,5}: [0-9]{1,3} (V|mV)"]));
+    assert_eq!(report["stop"], "complete", "{report:#}");
+    let text = report["text"].as_str().unwrap();
+    assert!(text.starts_with(['¡', '¿']) && text.ends_with('V') && text.contains(": "), "{text}");
+
+    std::fs::write(
+        &schema,
+        r#"{"type": "object", "properties": {"value": {"type": "integer", "minimum": 0, "maximum": 99},
+            "unit": {"enum": ["V", "mV"]}}, "required": ["value", "unit"], "additionalProperties": false}"#,
+    )
+    .unwrap();
+    let file = schema.to_str().unwrap();
+    let report = json_of(&mut run(&["--json-schema", file]));
+    assert_eq!(report["stop"], "complete", "{report:#}");
+    let value: serde_json::Value = serde_json::from_str(report["text"].as_str().unwrap()).unwrap();
+    assert!(value["value"].as_u64().is_some_and(|value| value < 100), "{value}");
+    assert!(["V", "mV"].contains(&value["unit"].as_str().unwrap()), "{value}");
+
+    let said = failure_of(&mut run(&["--regex", "(a"]), 1);
+    assert!(said.contains("regular expression") && said.contains("unclosed"), "{said}");
+    std::fs::write(&schema, r#"{"type": "array", "uniqueItems": true}"#).unwrap();
+    let said = failure_of(&mut run(&["--json-schema", file]), 1);
+    assert!(said.contains("uniqueItems"), "{said}");
+    std::fs::write(&schema, "{").unwrap();
+    let said = failure_of(&mut run(&["--json-schema", file]), 1);
+    assert!(said.contains("schema.json") && said.contains("not JSON"), "{said}");
+    let said = failure_of(&mut run(&["--json-schema", "none.json"]), 1);
+    assert!(said.contains("none.json"), "{said}");
+    failure_of(&mut run(&["--json-schema", file, "--regex", "a"]), 2);
 }

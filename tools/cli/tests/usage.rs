@@ -7,7 +7,7 @@ use std::process::{Command as Process, Stdio};
 
 use common::{failure_of, rkllm};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "convert",
     "inspect",
     "verify",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 9] = [
     "bench",
     "logits",
     "generate",
+    "models",
     "completions",
 ];
 
@@ -44,8 +45,26 @@ fn the_fixed_spellings_are_there() {
         ("eval", &["--text", "--window", "--method", "--dtype", "--max-chars", "--json"]),
         ("logits", &["--tokens", "--dtype", "-o"]),
         ("bench", &["--dtype", "--prompt", "--generate", "--threads", "--repeat", "--json"]),
-        ("compare", &["--text", "--target", "--json"]),
-        ("generate", &["--prompt", "--max-tokens", "--greedy"]),
+        ("compare", &["--text", "--target", "--terms", "--no-terms", "--report", "--json"]),
+        (
+            "generate",
+            &[
+                "--prompt",
+                "--max-tokens",
+                "--greedy",
+                "--temperature",
+                "--top-k",
+                "--top-p",
+                "--min-p",
+                "--repeat-penalty",
+                "--frequency-penalty",
+                "--presence-penalty",
+                "--seed",
+                "--stop",
+                "--json-schema",
+                "--regex",
+            ],
+        ),
     ] {
         let help = help(command);
         for flag in flags {
@@ -72,9 +91,10 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_possible() {
         &["logits", "model", "-o", "l"],
         &["bench", "model", "--repeat", "0"],
         &["bench", "model", "--prompt", "0", "--generate", "0"],
-        &["compare", "model"],
         &["compare", "model", "--text", "t", "--target", "rk3399"],
         &["compare", "model", "--text", "t", "--max-loss", "much"],
+        &["compare", "model", "--max-terms-loss", "-1"],
+        &["compare", "model", "--terms", "t", "--no-terms"],
         &["convert", "model", "-o", "out"],
         &["convert", "model", "--dtype", "w8a8"],
         &["convert", "model", "--dtype", "f32", "-o", "out"],

@@ -1,17 +1,15 @@
 //! `rkllm generate`: continues a text.
 
-use std::ops::ControlFlow;
-use std::time::Instant;
-
 use clap::Args;
-use rkllm::model::Tokenizer;
+use rkllm::kernels::Kernel;
+use rkllm::model::{Checkpoint, Tokenizer};
 use rkllm::quant::QuantScheme;
-use rkllm::session::{GenerateOptions, Stop, generate, greedy};
+use rkllm::session::{Model, Statistics, Stop};
 use serde::Serialize;
 
 use crate::args::{ModelArgs, Settings};
-use crate::model::Model;
 use crate::output;
+use crate::sampling::SamplingArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -23,9 +21,8 @@ pub(crate) struct Options {
     /// New tokens at most
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = super::positive())]
     max_tokens: usize,
-    /// Always take the most likely token (the default: there is no other choice yet)
-    #[arg(long)]
-    greedy: bool,
+    #[command(flatten)]
+    sampling: SamplingArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -37,92 +34,94 @@ struct Report {
     prompt_tokens: Vec<u32>,
     tokens: Vec<u32>,
     text: String,
-    stop: Stop,
+    stop: Option<Stop>,
+    /// Where random numbers were drawn.
+    seed: Option<u64>,
     ttft_ms: Option<f64>,
     decode_tokens_per_s: Option<f64>,
 }
 
 pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> {
-    let model = Model::open(&options.model, settings)?;
+    let generate = options.sampling.options()?.with_max_tokens(options.max_tokens);
+    let checkpoint = Checkpoint::open(&options.model.path, options.model.load.load)?;
     let tokenizer = Tokenizer::open(&options.model.path)?;
     let mut prompt = tokenizer.encode_with_special_tokens(&options.prompt)?;
     if prompt.is_empty() {
         prompt.extend(tokenizer.bos());
     }
     let context = prompt.len().saturating_add(options.max_tokens);
-    let mut engine = model.engine(context, None, settings)?;
-    let eos = model.checkpoint.config().eos_token_ids.clone();
-    let limits = GenerateOptions { max_tokens: options.max_tokens, eos };
-    let mut pieces = tokenizer.stream();
-    // The text of a token may depend on those before it, such as the space between two words.
-    prompt.iter().try_for_each(|&id| pieces.push(id).map(drop))?;
-    let mut text = String::new();
-    let mut failure = None;
-    let started = Instant::now();
-    let mut first = None;
-    let generation = generate(&mut engine, &prompt, &limits, &mut greedy, &mut |token| {
-        first.get_or_insert_with(Instant::now);
-        let shown = pieces.push(token).map_err(anyhow::Error::from).and_then(|piece| {
-            text += &piece;
-            if settings.json { Ok(()) } else { output::print(&piece) }
-        });
-        match shown {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
+    let model = open(options, settings, context, &checkpoint, tokenizer)?;
+    let mut session = model.session()?.with_options(generate);
+    let mut answer = session.generate_tokens(&prompt)?;
+    for piece in &mut answer {
+        let piece = piece?;
+        if !settings.json {
+            output::print(&piece)?;
         }
-    })?;
-    let ended = Instant::now();
-    if let Some(error) = failure {
-        return Err(error);
     }
-    let rest = pieces.finish()?;
-    text += &rest;
-    let after_first = generation.tokens.len().saturating_sub(1);
-    let decode = first
-        .filter(|_| after_first > 0)
-        .map(|first| after_first as f64 / ended.duration_since(first).as_secs_f64().max(1e-9));
+    let statistics = *answer.statistics();
     let report = Report {
         model: options.model.path.display().to_string(),
-        dtype: model.dtype(),
-        kernel: engine.kernel_name().to_owned(),
+        dtype: model.weights().map_or(checkpoint.scheme(), |weights| weights.scheme),
+        kernel: Kernel::active()?.name().to_owned(),
         threads: settings.threads,
+        tokens: answer.tokens().to_vec(),
+        text: answer.so_far().to_owned(),
+        stop: statistics.stop,
+        seed: options.sampling.is_random().then_some(statistics.seed),
+        ttft_ms: statistics.time_to_first_token.map(|time| time.as_secs_f64() * 1e3),
+        decode_tokens_per_s: statistics.decode_tokens_per_second(),
         prompt_tokens: prompt,
-        tokens: generation.tokens,
-        text,
-        stop: generation.stop,
-        ttft_ms: first.map(|first| first.duration_since(started).as_secs_f64() * 1e3),
-        decode_tokens_per_s: decode,
     };
     if settings.json {
         return output::json(&report);
     }
-    output::print(&format!("{rest}\n"))?;
+    output::print("\n")?;
     if !settings.quiet {
-        output::note(&statistics(&report));
+        output::note(&summary(&report, &statistics));
     }
     Ok(())
 }
 
+fn open(
+    options: &Options,
+    settings: &Settings,
+    context: usize,
+    checkpoint: &Checkpoint,
+    tokenizer: Tokenizer,
+) -> rkllm::Result<Model> {
+    let model = Model::options()
+        .with_threads(settings.threads)
+        .with_context(context)
+        .with_clip(options.model.quantize.clip)
+        .with_asymmetric(options.model.quantize.asymmetric);
+    let model = match options.model.dtype {
+        Some(dtype) => model.with_dtype(dtype),
+        None => model,
+    };
+    model.build(checkpoint, tokenizer)
+}
+
 /// One line about the run.
-fn statistics(report: &Report) -> String {
+fn summary(report: &Report, statistics: &Statistics) -> String {
     let ttft =
         report.ttft_ms.map_or("no token".into(), |ms| format!("first token after {ms:.0} ms"));
     let decode = report.decode_tokens_per_s.map_or(String::new(), |s| format!(", {s:.1} tokens/s"));
+    let seed = report.seed.map_or(String::new(), |seed| format!("; seed {seed}"));
     let why = match report.stop {
-        Stop::Eos => "the model ended it",
-        Stop::MaxTokens => "--max-tokens reached",
-        Stop::Context => "context full",
+        Some(Stop::Eos) => "the model ended it",
+        Some(Stop::MaxTokens) => "--max-tokens reached",
+        Some(Stop::Context) => "context full",
+        Some(Stop::StopString) => "--stop found",
+        Some(Stop::Complete) => "the answer is complete",
         _ => "stopped",
     };
     format!(
-        "[{}, {}, {} threads: {} prompt tokens, {ttft}; {} new tokens{decode}; {why}]",
+        "[{}, {}, {} threads: {} prompt tokens, {ttft}; {} new tokens{decode}; {why}{seed}]",
         report.dtype,
         report.kernel,
         report.threads,
-        report.prompt_tokens.len(),
-        report.tokens.len(),
+        statistics.prompt_tokens,
+        statistics.new_tokens,
     )
 }

@@ -1,6 +1,7 @@
 //! One file per command: its options and the function that does it.
 
 pub(crate) mod bench;
+pub(crate) mod chat;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod convert;
@@ -8,6 +9,7 @@ pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod logits;
+pub(crate) mod models;
 mod record;
 pub(crate) mod verify;
 
