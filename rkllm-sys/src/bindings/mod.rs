@@ -13,6 +13,10 @@ macro_rules! generated {
             clippy::undocumented_unsafe_blocks,
             reason = "zeroed plain data; bindgen writes it"
         )]
+        #[allow(
+            rustdoc::broken_intra_doc_links,
+            reason = "the headers' comments give shapes as C does, [tokens][size]"
+        )]
         pub(crate) mod $name;
     };
 }
