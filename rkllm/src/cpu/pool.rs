@@ -2,66 +2,165 @@
 //!
 //! Work is given as a number of tasks that any thread may take; results never depend on who takes
 //! which, because every float sum lies within one task.
+//!
+//! A fork is over when its tasks are done, not when every thread has looked at it. Where other
+//! programs hold the processors, the calling thread does the tasks that nobody came for.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 
 use crate::kernels::fpenv::FpEnv;
 
-/// How often a worker looks for work before it sleeps: some tens of microseconds, the pause
-/// between two layers of a decode step, so that decoding never pays for waking a thread.
+/// How often a thread looks for work, or for the end of others' work, before it lets go of its
+/// processor: some tens of microseconds, the pause between two layers of a decode step, so that
+/// decoding never pays for waking a thread.
 const SPINS: u32 = 4_000;
 
-/// The job of one fork: called once by every thread with its index.
-type Job = *const (dyn Fn(usize) + Sync);
+/// How often the calling thread then offers its processor to the thread it waits for.
+const YIELDS: u32 = 32;
+
+/// One fork: lives on the stack of the thread that asked for it.
+struct Fork<'a> {
+    task: &'a (dyn Fn(usize, usize) + Sync),
+    tasks: usize,
+}
 
 struct Shared {
-    /// Counts forks; a worker that sees a new number has a job.
-    epoch: AtomicUsize,
-    state: Mutex<State>,
+    /// Tasks of the fork that nobody has taken.
+    left: AtomicUsize,
+    /// Tasks of the fork that are not done. A thread that has taken a task and not yet counted it
+    /// here keeps the fork alive.
+    pending: AtomicUsize,
+    fork: AtomicPtr<Fork<'static>>,
+    /// Workers that sleep, or are about to.
+    parked: AtomicUsize,
+    park: Mutex<()>,
     wake: Condvar,
-    /// Workers that have not finished the current job.
-    running: AtomicUsize,
+    /// The calling thread, while it sleeps until `pending` is zero.
+    waiting: Mutex<Option<Thread>>,
+    waits: AtomicBool,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
 }
 
-struct State {
-    job: Option<SendJob>,
-    panic: Option<Box<dyn Any + Send>>,
-}
+impl Shared {
+    fn new() -> Self {
+        Self {
+            left: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            fork: AtomicPtr::new(ptr::null_mut()),
+            parked: AtomicUsize::new(0),
+            park: Mutex::new(()),
+            wake: Condvar::new(),
+            waiting: Mutex::new(None),
+            waits: AtomicBool::new(false),
+            panic: Mutex::new(None),
+            stop: AtomicBool::new(false),
+        }
+    }
 
-#[derive(Clone, Copy)]
-struct SendJob(Job);
-// SAFETY: the closure behind the pointer is Sync, and `run` keeps it alive until all are done.
-unsafe impl Send for SendJob {}
+    /// Takes and does tasks until none is left.
+    fn work(&self, thread: usize) {
+        let take = |left: usize| left.checked_sub(1);
+        while let Ok(left) = self.left.fetch_update(Ordering::Acquire, Ordering::Relaxed, take) {
+            // SAFETY: `run` stored the pointer before it put out the tasks of which one was just
+            // taken, and neither returns nor unwinds before that task is counted in `pending`.
+            let fork = unsafe { &*self.fork.load(Ordering::Relaxed) };
+            let index = fork.tasks - left;
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (fork.task)(thread, index))) {
+                lock(&self.panic).get_or_insert(panic);
+            }
+            // From here on the fork may be gone.
+            let last = self.pending.fetch_sub(1, Ordering::SeqCst) == 1;
+            if last
+                && self.waits.load(Ordering::SeqCst)
+                && let Some(caller) = lock(&self.waiting).as_ref()
+            {
+                caller.unpark();
+            }
+        }
+    }
+
+    /// Wakes the workers that sleep. What they wait for has been stored with `SeqCst`.
+    fn wake(&self) {
+        if self.parked.load(Ordering::SeqCst) > 0 {
+            let _park = lock(&self.park);
+            self.wake.notify_all();
+        }
+    }
+
+    fn idle(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == 0 && !self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Returns when there may be work, or the pool ends.
+    fn wait_for_work(&self) {
+        for _ in 0..SPINS {
+            if !self.idle() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        let mut park = lock(&self.park);
+        self.parked.fetch_add(1, Ordering::SeqCst);
+        while self.idle() {
+            park = self.wake.wait(park).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        self.parked.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Returns when every task of the fork is done.
+    fn wait_for_others(&self) {
+        let done = || self.pending.load(Ordering::SeqCst) == 0;
+        for _ in 0..SPINS {
+            if done() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        for _ in 0..YIELDS {
+            if done() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        *lock(&self.waiting) = Some(std::thread::current());
+        self.waits.store(true, Ordering::SeqCst);
+        while !done() {
+            std::thread::park();
+        }
+        self.waits.store(false, Ordering::SeqCst);
+        *lock(&self.waiting) = None;
+    }
+}
 
 /// Threads that wait for work. Dropping the pool ends them.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     /// One fork at a time.
-    fork: Mutex<()>,
+    one: Mutex<()>,
 }
 
 impl Pool {
     /// A pool in which `threads` threads work, the calling one included.
     pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            epoch: AtomicUsize::new(0),
-            state: Mutex::new(State { job: None, panic: None }),
-            wake: Condvar::new(),
-            running: AtomicUsize::new(0),
-            stop: AtomicBool::new(false),
-        });
-        let mut pool = Self { shared, workers: Vec::new(), fork: Mutex::new(()) };
+        let mut pool =
+            Self { shared: Arc::new(Shared::new()), workers: Vec::new(), one: Mutex::new(()) };
         for index in 1..threads.max(1) {
             let shared = Arc::clone(&pool.shared);
-            let worker = std::thread::Builder::new()
-                .name(format!("rkllm-{index}"))
-                .spawn(move || work(&shared, index))?;
+            let worker =
+                std::thread::Builder::new().name(format!("rkllm-{index}")).spawn(move || {
+                    let _env = FpEnv::enter();
+                    while !shared.stop.load(Ordering::SeqCst) {
+                        shared.work(index);
+                        shared.wait_for_work();
+                    }
+                })?;
             pool.workers.push(worker);
         }
         Ok(pool)
@@ -74,52 +173,26 @@ impl Pool {
 
     /// Calls `task(thread, index)` once for each index below `tasks`, on any thread, and returns when
     /// all are done. `thread` is below [`Pool::threads`] and unique among the calls under way.
+    ///
+    /// # Panics
+    /// With the panic of a task, when all the others are done.
     pub(crate) fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
-        if tasks == 0 {
+        if self.workers.is_empty() || tasks <= 1 {
+            (0..tasks).for_each(|index| task(0, index));
             return;
         }
-        let next = AtomicUsize::new(0);
-        let take = |thread: usize| {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= tasks {
-                    break;
-                }
-                task(thread, index);
-            }
-        };
-        if self.workers.is_empty() || tasks == 1 {
-            take(0);
-        } else {
-            self.fork_join(&take);
-        }
-    }
-
-    fn fork_join(&self, job: &(dyn Fn(usize) + Sync)) {
-        let _one_fork = lock(&self.fork);
-        // SAFETY: only the lifetime changes. Workers use the pointer before they count down
-        // `running`, and this function does not return or unwind before `running` is zero.
-        let job_ptr = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Job>(job) };
+        let _one = lock(&self.one);
         let shared = &*self.shared;
-        {
-            let mut state = lock(&shared.state);
-            state.job = Some(SendJob(job_ptr));
-            shared.running.store(self.workers.len(), Ordering::Relaxed);
-            shared.epoch.fetch_add(1, Ordering::Release);
-        }
-        shared.wake.notify_all();
-        let own = catch_unwind(AssertUnwindSafe(|| job(0)));
-        let mut spins = 0u32;
-        while shared.running.load(Ordering::Acquire) != 0 {
-            spins += 1;
-            if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
-        }
-        let theirs = {
-            let mut state = lock(&shared.state);
-            state.job = None;
-            state.panic.take()
-        };
-        if let Some(panic) = own.err().or(theirs) {
+        let mut fork = Fork { task, tasks };
+        // The lifetime is lost here, and kept by not leaving before `pending` is zero.
+        shared.fork.store((&raw mut fork).cast(), Ordering::Relaxed);
+        shared.pending.store(tasks, Ordering::Relaxed);
+        shared.left.store(tasks, Ordering::SeqCst);
+        shared.wake();
+        shared.work(0);
+        shared.wait_for_others();
+        let panic = lock(&shared.panic).take();
+        if let Some(panic) = panic {
             resume_unwind(panic);
         }
     }
@@ -127,14 +200,10 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        {
-            let _state = lock(&self.shared.state);
-            self.shared.stop.store(true, Ordering::Relaxed);
-            self.shared.epoch.fetch_add(1, Ordering::Release);
-        }
-        self.shared.wake.notify_all();
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.shared.wake();
         for worker in self.workers.drain(..) {
-            // A worker catches the panics of its jobs; there is nothing to report here.
+            // A worker catches the panics of its tasks; there is nothing to report here.
             let _ = worker.join();
         }
     }
@@ -143,36 +212,6 @@ impl Drop for Pool {
 /// Panics are caught before they could poison anything, so a poisoned lock holds sound data.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn work(shared: &Shared, index: usize) {
-    let _env = FpEnv::enter();
-    let mut seen = 0;
-    loop {
-        let mut spins = 0;
-        while shared.epoch.load(Ordering::Acquire) == seen && spins < SPINS {
-            std::hint::spin_loop();
-            spins += 1;
-        }
-        let job = {
-            let mut state = lock(&shared.state);
-            while shared.epoch.load(Ordering::Acquire) == seen {
-                state = shared.wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
-            }
-            seen = shared.epoch.load(Ordering::Acquire);
-            state.job
-        };
-        if shared.stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let Some(SendJob(job)) = job else { continue };
-        // SAFETY: the forking thread keeps the closure alive until `running` is zero.
-        let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*job)(index) }));
-        if let Err(panic) = result {
-            lock(&shared.state).panic.get_or_insert(panic);
-        }
-        shared.running.fetch_sub(1, Ordering::Release);
-    }
 }
 
 #[cfg(test)]
@@ -193,6 +232,26 @@ mod tests {
                 assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
             }
         }
+    }
+
+    /// More threads than processors, forks that sleep between, tasks of uneven length.
+    #[test]
+    fn crowded() {
+        let pool = Pool::new(9).unwrap();
+        let mut sums = [0u64; 24];
+        for round in 0..300u64 {
+            let cells: Vec<Mutex<&mut u64>> = sums.iter_mut().map(Mutex::new).collect();
+            pool.run(24, &|_, index| {
+                if (round + index as u64).is_multiple_of(37) {
+                    std::thread::sleep(std::time::Duration::from_micros(300));
+                }
+                **lock(&cells[index]) += round;
+            });
+            if round.is_multiple_of(50) {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+        }
+        assert!(sums.iter().all(|&sum| sum == 299 * 300 / 2));
     }
 
     #[test]
