@@ -15,6 +15,16 @@ pub enum Want {
     Nothing,
 }
 
+/// What is appended to a sequence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Input<'a> {
+    /// Token ids.
+    Tokens(&'a [u32]),
+    /// Rows `[M, embedding_size]`, row-major, in the place of the embedding of M tokens: exactly what
+    /// [`Backend::embed`] gives for a token, that is what the first layer takes.
+    Embeddings(&'a [f32]),
+}
+
 /// Tokens in, logits out: one sequence on one device.
 pub trait Backend {
     /// The number of logits per position.
@@ -43,6 +53,75 @@ pub trait Backend {
         want: Want,
         sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
     ) -> Result<()>;
+
+    /// Values per embedding, which is also the size of a hidden state; `None`, the default, on a backend
+    /// that takes tokens alone.
+    fn embedding_size(&self) -> Option<usize> {
+        None
+    }
+
+    /// Writes the embeddings of `tokens` to `out` `[tokens, embedding_size]`, to be mixed with those of
+    /// an image, say, for [`Backend::forward_embeddings`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`] for an id outside the vocabulary, [`ErrorKind::Shape`] if `out` has
+    /// another size, [`ErrorKind::Unsupported`], the default, where the embedding stays inside.
+    fn embed(&self, tokens: &[u32], out: &mut [f32]) -> Result<()> {
+        let _ = (tokens, out);
+        Err(unsupported("give the embedding of a token"))
+    }
+
+    /// As [`Backend::forward`], of M positions whose embeddings are `values` `[M, embedding_size]`,
+    /// row-major: those that [`Backend::embed`] gives for tokens make the same bits as the tokens.
+    ///
+    /// A model that scales its embedding (none that the CPU engine runs does so) gives and takes the
+    /// values after scaling.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Context`] if they do not fit, [`ErrorKind::Shape`] if they are not whole rows,
+    /// [`ErrorKind::NonFinite`] for a NaN or infinity among them, [`ErrorKind::Unsupported`], the
+    /// default, where only tokens go in, and whatever `sink` returns. The sequence is unchanged by all
+    /// but the last.
+    fn forward_embeddings(
+        &mut self,
+        values: &[f32],
+        want: Want,
+        sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let _ = (values, want, sink);
+        Err(unsupported("take embeddings"))
+    }
+
+    /// Appends `input` as [`Backend::forward`] and [`Backend::forward_embeddings`] do, and gives, in
+    /// the place of logits, hidden states: `sink` gets (position, `embedding_size` values), the last
+    /// layer's output after the final norm, which the output head would multiply. The head is not
+    /// computed.
+    ///
+    /// # Errors
+    /// As [`Backend::forward`] and [`Backend::forward_embeddings`]; [`ErrorKind::Unsupported`], the
+    /// default, where hidden states stay inside.
+    fn forward_hidden(
+        &mut self,
+        input: Input<'_>,
+        want: Want,
+        sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let _ = (input, want, sink);
+        Err(unsupported("give hidden states"))
+    }
+
+    /// Puts the adapter `name` in force for all that is fed from now on, or none. What the sequence
+    /// holds stays as it was computed: for the answer of the adapter alone, [`Backend::reset`] first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a name that is not loaded, [`ErrorKind::Unsupported`] on a backend
+    /// without adapters, which is the default. The choice is as before then.
+    fn set_lora(&mut self, name: Option<&str>) -> Result<()> {
+        match name {
+            None => Ok(()),
+            Some(_) => Err(unsupported("take an adapter")),
+        }
+    }
 
     /// Forgets all but the first `len` tokens. What follows gives the same bits as in a sequence that
     /// never held more.

@@ -44,6 +44,12 @@ pub enum ErrorKind {
     Abi,
     /// The vendor's runtime or the driver below it failed.
     Runtime,
+    /// A worker process died, or what it said could not be understood.
+    Crashed,
+    /// Something took longer than the caller allowed.
+    Timeout,
+    /// Another process has what only one may have, such as the NPU.
+    Busy,
 }
 
 /// An error that says what it is about, what was found, and what to do next.
@@ -114,6 +120,12 @@ impl Error {
     /// The path or tensor the error is about.
     pub fn subject(&self) -> Option<&str> {
         self.0.subject.as_deref()
+    }
+
+    /// The message without subject and hint, for an error that crosses to another process.
+    #[cfg(feature = "npu")]
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// What to do next, where it is known.

@@ -71,8 +71,10 @@ pub mod quant;
 pub mod session;
 pub mod soc;
 mod tensor;
+#[cfg(test)]
+mod testing;
 
-pub use backend::{Backend, Linear, Want};
+pub use backend::{Backend, Input, Linear, Want};
 pub use by_rows::ByRows;
 pub use dtype::Dtype;
 pub use error::{Error, ErrorKind, Result};

@@ -4,15 +4,16 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use super::attention::{AttentionScratch, Heads};
-use super::forward::Buffers;
+use super::forward::{Buffers, Output};
 use super::kv::LayerCache;
 use super::linear::{CpuLinear, Device};
+use super::lora::Loras;
 use super::pool::Pool;
 use crate::by_rows::{expect_shape, shape};
 use crate::kernels::Kernel;
 use crate::kernels::fpenv::FpEnv;
 use crate::model::{LinearWeights, ModelWeights, RopeTable};
-use crate::{Backend, Dtype, Error, ErrorKind, Linear, Result, Want};
+use crate::{Backend, Dtype, Error, ErrorKind, Input, Linear, Result, Want};
 
 /// How an engine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,7 @@ pub struct Engine {
     pub(super) options: EngineOptions,
     pub(super) position: usize,
     pub(super) buffers: Buffers,
+    pub(super) loras: Loras,
     pub(super) attention: AttentionScratch,
 }
 
@@ -172,6 +174,7 @@ impl Engine {
             options,
             position: 0,
             buffers: Buffers::default(),
+            loras: Loras::default(),
             attention,
             weights,
         })
@@ -202,29 +205,84 @@ impl Engine {
         self.layers.iter().map(|layer| layer.cache.bytes()).sum()
     }
 
-    fn check(&self, tokens: &[u32]) -> Result<()> {
-        let vocab = self.weights.config.vocab_size;
-        if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocab) {
-            return Err(Error::new(
-                ErrorKind::Tokenizer,
-                format!("token id {id} is outside the vocabulary of {vocab}"),
-            )
-            .with_hint("use the tokenizer that belongs to this model"));
-        }
-        let room = self.options.context - self.position;
-        if tokens.len() > room {
+    /// The number of positions of `input`, if they can be appended.
+    fn check(&self, input: Input<'_>) -> Result<usize> {
+        let config = &self.weights.config;
+        let (count, what) = match input {
+            Input::Tokens(tokens) => {
+                let vocab = config.vocab_size;
+                if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocab) {
+                    return Err(Error::new(
+                        ErrorKind::Tokenizer,
+                        format!("token id {id} is outside the vocabulary of {vocab}"),
+                    )
+                    .with_hint("use the tokenizer that belongs to this model"));
+                }
+                (tokens.len(), "tokens")
+            }
+            Input::Embeddings(values) => {
+                (check_embeddings(values, config.hidden_size)?, "embeddings")
+            }
+        };
+        if count > self.options.context - self.position {
             return Err(Error::new(
                 ErrorKind::Context,
                 format!(
-                    "{} tokens do not fit: {} of {} positions are taken",
-                    tokens.len(),
-                    self.position,
-                    self.options.context
+                    "{count} {what} do not fit: {} of {} positions are taken",
+                    self.position, self.options.context
                 ),
             )
             .with_hint("reset the sequence or open the model with a larger context"));
         }
+        Ok(count)
+    }
+
+    /// Appends `input` in chunks.
+    fn append(
+        &mut self,
+        input: Input<'_>,
+        output: Output,
+        want: Want,
+        sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let count = self.check(input)?;
+        let _env = FpEnv::enter();
+        let (chunk, hidden) = (self.options.prefill_chunk, self.weights.config.hidden_size);
+        let mut first = 0;
+        while first < count {
+            let end = count.min(first.saturating_add(chunk));
+            let part = match input {
+                Input::Tokens(tokens) => Input::Tokens(&tokens[first..end]),
+                Input::Embeddings(values) => {
+                    Input::Embeddings(&values[first * hidden..end * hidden])
+                }
+            };
+            let want = match want {
+                Want::Last if end < count => Want::Nothing,
+                want => want,
+            };
+            self.step(part, output, want, sink)?;
+            first = end;
+        }
         Ok(())
+    }
+}
+
+/// The number of rows of `values`.
+fn check_embeddings(values: &[f32], hidden: usize) -> Result<usize> {
+    if !values.len().is_multiple_of(hidden) {
+        let message = format!("{} values are not rows of {hidden}", values.len());
+        return Err(Error::new(ErrorKind::Shape, message)
+            .about("embeddings")
+            .with_hint("give one row of the model's hidden size per position"));
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(values.len() / hidden),
+        Some(index) => Err(Error::new(
+            ErrorKind::NonFinite,
+            format!("row {}, column {} is {}", index / hidden, index % hidden, values[index]),
+        )
+        .about("embeddings")),
     }
 }
 
@@ -251,18 +309,44 @@ impl Backend for Engine {
         want: Want,
         sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
     ) -> Result<()> {
-        self.check(tokens)?;
-        let _env = FpEnv::enter();
-        let chunk = self.options.prefill_chunk;
-        let chunks = tokens.len().div_ceil(chunk);
-        for (index, tokens) in tokens.chunks(chunk).enumerate() {
-            let want = match want {
-                Want::Last if index + 1 < chunks => Want::Nothing,
-                want => want,
-            };
-            self.step(tokens, want, sink)?;
+        self.append(Input::Tokens(tokens), Output::Logits, want, sink)
+    }
+
+    fn embedding_size(&self) -> Option<usize> {
+        Some(self.weights.config.hidden_size)
+    }
+
+    fn embed(&self, tokens: &[u32], out: &mut [f32]) -> Result<()> {
+        let hidden = self.weights.config.hidden_size;
+        if tokens.len().checked_mul(hidden) != Some(out.len()) {
+            let message =
+                format!("{} rows of {hidden} do not fit {} values", tokens.len(), out.len());
+            return Err(Error::new(ErrorKind::Shape, message).about("embeddings"));
         }
-        Ok(())
+        let mut rows = out.chunks_exact_mut(hidden).zip(tokens);
+        rows.try_for_each(|(row, &id)| self.weights.embed_tokens.row(id, row))
+    }
+
+    fn forward_embeddings(
+        &mut self,
+        values: &[f32],
+        want: Want,
+        sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        self.append(Input::Embeddings(values), Output::Logits, want, sink)
+    }
+
+    fn forward_hidden(
+        &mut self,
+        input: Input<'_>,
+        want: Want,
+        sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        self.append(input, Output::Hidden, want, sink)
+    }
+
+    fn set_lora(&mut self, name: Option<&str>) -> Result<()> {
+        self.loras.choose(name)
     }
 
     fn truncate(&mut self, len: usize) -> Result<()> {

@@ -4,10 +4,18 @@ use super::attention::attend;
 use super::engine::Engine;
 use crate::kernels::Columns;
 use crate::model::Activation;
-use crate::{Linear, Result, Want};
+use crate::{Input, Linear, Result, Want};
 
 /// Rows of logits computed at a time: bounds memory at large vocabularies.
 const LOGIT_ROWS: usize = 16;
+
+/// What a step gives of the positions asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    Logits,
+    /// What the output head would multiply.
+    Hidden,
+}
 
 /// Activations of one step, kept from step to step. Shapes are of `M` tokens.
 #[derive(Default)]
@@ -29,36 +37,45 @@ pub(super) struct Buffers {
 }
 
 impl Engine {
-    /// Appends one chunk of checked tokens.
+    /// Appends one chunk that was checked and has at least one position.
     pub(super) fn step(
         &mut self,
-        tokens: &[u32],
+        input: Input<'_>,
+        output: Output,
         want: Want,
         sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
     ) -> Result<()> {
         let mut buffers = std::mem::take(&mut self.buffers);
-        let result = self.blocks(tokens, &mut buffers).and_then(|()| {
+        let result = self.blocks(input, &mut buffers).and_then(|()| {
             let first = self.position;
-            self.position += tokens.len();
+            let count = buffers.x.len() / self.weights.config.hidden_size;
+            self.position += count;
             let from = match want {
                 Want::All => 0,
-                Want::Last => tokens.len() - 1,
+                Want::Last => count - 1,
                 Want::Nothing => return Ok(()),
             };
-            self.logits(&mut buffers, first, from, sink)
+            self.output(&mut buffers, (first, from), output, sink)
         });
         self.buffers = buffers;
         result
     }
 
-    fn blocks(&mut self, tokens: &[u32], b: &mut Buffers) -> Result<()> {
+    fn blocks(&mut self, input: Input<'_>, b: &mut Buffers) -> Result<()> {
         let hidden = self.weights.config.hidden_size;
-        let m = tokens.len();
-        b.x.resize(m * hidden, 0.0);
-        b.h.resize(m * hidden, 0.0);
-        for (row, &id) in b.x.chunks_exact_mut(hidden).zip(tokens) {
-            self.weights.embed_tokens.row(id, row)?;
+        match input {
+            Input::Tokens(tokens) => {
+                b.x.resize(tokens.len() * hidden, 0.0);
+                for (row, &id) in b.x.chunks_exact_mut(hidden).zip(tokens) {
+                    self.weights.embed_tokens.row(id, row)?;
+                }
+            }
+            Input::Embeddings(values) => {
+                b.x.clear();
+                b.x.extend_from_slice(values);
+            }
         }
+        b.h.resize(b.x.len(), 0.0);
         for index in 0..self.layers.len() {
             self.attention_block(index, b)?;
             self.feed_forward_block(index, b)?;
@@ -73,6 +90,7 @@ impl Engine {
         let (heads, width) = (layer.heads, layer.qkv.out_features());
         let m = b.x.len() / layer.qkv.in_features();
         apply(&*layer.qkv, &b.h, &mut b.qkv)?;
+        self.loras.add(&self.device, |lora| &lora.layers[index].qkv, &b.h, &mut b.qkv);
 
         let (queries, keys) = (heads.query * heads.dim, heads.kv * heads.dim);
         let ops = self.device.kernel.float();
@@ -113,6 +131,7 @@ impl Engine {
             &mut b.attention,
         );
         apply(&*layer.o_proj, &b.attention, &mut b.h)?;
+        self.loras.add(&self.device, |lora| &lora.layers[index].o_proj, &b.attention, &mut b.h);
         add(&mut b.x, &b.h);
         Ok(())
     }
@@ -122,6 +141,7 @@ impl Engine {
         norm_rows(self, &b.x, &weights.post_attention_layernorm, &mut b.h);
         let layer = &self.layers[index];
         apply(&*layer.gate_up, &b.h, &mut b.gate_up)?;
+        self.loras.add(&self.device, |lora| &lora.layers[index].gate_up, &b.h, &mut b.gate_up);
         let inner = layer.down_proj.in_features();
         let m = b.gate_up.len() / (2 * inner);
         b.gated.resize(m * inner, 0.0);
@@ -138,20 +158,20 @@ impl Engine {
             }
         });
         apply(&*layer.down_proj, &b.gated, &mut b.h)?;
+        self.loras.add(&self.device, |lora| &lora.layers[index].down_proj, &b.gated, &mut b.h);
         add(&mut b.x, &b.h);
         Ok(())
     }
 
-    /// Logits of the tokens from `from` on; the first token of the chunk stands at `first`.
-    fn logits(
+    /// Logits or hidden states of the positions from `from` of the chunk on, whose first one is `first`.
+    fn output(
         &self,
         b: &mut Buffers,
-        first: usize,
-        from: usize,
+        (first, from): (usize, usize),
+        output: Output,
         sink: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
     ) -> Result<()> {
         let hidden = self.weights.config.hidden_size;
-        let vocab = self.lm_head.out_features();
         let rows = b.x.len() / hidden;
         let mut row = from;
         while row < rows {
@@ -159,9 +179,16 @@ impl Engine {
             let x = &b.x[row * hidden..(row + count) * hidden];
             b.h.resize(count * hidden, 0.0);
             norm_rows(self, x, &self.weights.norm, &mut b.h);
-            apply(&*self.lm_head, &b.h, &mut b.logits)?;
-            for (i, logits) in b.logits.chunks_exact(vocab).enumerate() {
-                sink(first + row + i, logits)?;
+            let (values, width) = match output {
+                Output::Hidden => (&b.h, hidden),
+                Output::Logits => {
+                    apply(&*self.lm_head, &b.h, &mut b.logits)?;
+                    self.loras.add(&self.device, |lora| &lora.lm_head, &b.h, &mut b.logits);
+                    (&b.logits, self.lm_head.out_features())
+                }
+            };
+            for (i, values) in values.chunks_exact(width).enumerate() {
+                sink(first + row + i, values)?;
             }
             row += count;
         }

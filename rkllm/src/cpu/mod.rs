@@ -9,6 +9,7 @@ mod engine;
 mod forward;
 mod kv;
 mod linear;
+mod lora;
 mod pool;
 mod state;
 

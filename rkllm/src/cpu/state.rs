@@ -16,7 +16,7 @@ const BUFFER: usize = 1 << 16;
 
 impl Engine {
     /// A hash of all that keys and values depend on: the configuration, the RoPE rule in force for this
-    /// context, the scheme, every norm and bias, and samples of every matrix.
+    /// context, the scheme, every norm and bias, samples of every matrix, and the adapter in force.
     pub(super) fn hash_model(&self) -> u64 {
         let weights: &ModelWeights = &self.weights;
         let config = &weights.config;
@@ -59,6 +59,7 @@ impl Engine {
         }
         floats(&mut digest, &weights.norm);
         hash_matrix(&mut digest, &weights.lm_head);
+        self.loras.hash(&mut digest, sample);
         digest.finish()
     }
 

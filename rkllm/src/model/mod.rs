@@ -10,6 +10,8 @@ mod file;
 mod finite;
 mod header;
 mod json;
+#[cfg(feature = "cpu")]
+mod lora;
 mod rope;
 mod tensors;
 #[cfg(test)]
@@ -26,6 +28,10 @@ pub use checkpoint::Checkpoint;
 pub use config::{Activation, Architecture, ModelConfig};
 pub use file::Load;
 pub use header::StoredDtype;
+#[cfg(feature = "cpu")]
+pub use lora::Lora;
+#[cfg(feature = "cpu")]
+pub(crate) use lora::LoraPart;
 pub use rope::{RopeConfig, RopeScaling, RopeTable};
 pub use tensors::{TensorIndex, TensorInfo};
 #[cfg(feature = "tokenizer")]

@@ -84,6 +84,15 @@ impl TensorIndex {
         Ok(index)
     }
 
+    /// Reads the header of the one safetensors file `path`.
+    #[cfg(feature = "cpu")]
+    pub(super) fn open_file(path: &Path, load: Load) -> Result<Self> {
+        let mut index =
+            Self { files: Vec::new(), tensors: BTreeMap::new(), aliases: BTreeMap::new(), load };
+        index.add(ModelFile::open(path)?)?;
+        Ok(index)
+    }
+
     /// Reads the header of a safetensors file in memory, such as one embedded in the program. `name`
     /// is what messages call it.
     ///

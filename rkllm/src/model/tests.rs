@@ -4,29 +4,12 @@ mod artifacts;
 mod hostile;
 mod loading;
 
-use std::path::PathBuf;
-
 use half::{bf16, f16};
 use serde_json::{Map, Value, json};
 
 use super::{Checkpoint, Load, ModelWeights, WeightOptions};
 use crate::quant::QuantScheme;
 use crate::{Bytes, Error, Result};
-
-/// A file of the material beside the repository, or `None`, said aloud, where it is absent.
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    assert!(
-        std::env::var_os("RKLLM_REQUIRE_SHARED").is_none_or(|value| value != "1"),
-        "{} not found, and RKLLM_REQUIRE_SHARED=1",
-        path.display()
-    );
-    eprintln!("skipped: {} not found", path.display());
-    None
-}
 
 /// A tensor to be written: name, element type, shape, data.
 type Stored = (String, &'static str, Vec<usize>, Vec<u8>);

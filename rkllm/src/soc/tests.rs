@@ -52,17 +52,8 @@ fn peak_bandwidth_is_clock_times_width() {
 /// Every published row of the two models, and no other; and the bandwidth they imply.
 #[test]
 fn figures_are_the_published_ones() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/reference/board-benchmarks.json");
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        assert!(
-            std::env::var("RKLLM_REQUIRE_SHARED").as_deref() != Ok("1"),
-            "{} not found",
-            path.display()
-        );
-        println!("skipped: {} not found", path.display());
-        return;
-    };
+    let Some(path) = crate::testing::shared("reference/board-benchmarks.json") else { return };
+    let text = std::fs::read_to_string(path).unwrap();
     let published: serde_json::Value = serde_json::from_str(&text).unwrap();
     for soc in Soc::ALL {
         let rows = published["llm"].as_array().unwrap().iter().filter(|row| {

@@ -6,9 +6,10 @@ use serde_json::json;
 use super::super::{Embedding, LinearData, LinearWeights, ModelWeights, StoredDtype};
 use super::{
     CLASSES, Checkpoint, HIDDEN, INNER, KV, LOADS, Load, Q, QuantScheme, Tensors, Tiny, VOCAB,
-    WeightOptions, shared, values,
+    WeightOptions, values,
 };
 use crate::quant::{Clip, Group, WeightSpec, quantize};
+use crate::testing::shared;
 use crate::{Dtype, ErrorKind};
 
 pub(super) fn linears(weights: &ModelWeights) -> Vec<&LinearWeights> {

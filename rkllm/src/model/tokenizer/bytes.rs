@@ -131,7 +131,7 @@ fn unsupported(what: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::tests::shared;
+    use crate::testing::shared;
 
     const TEXTS: [&str; 6] = [
         "the quick brown fox",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Tokenizer;
 use crate::ErrorKind;
-use crate::model::tests::shared;
+use crate::testing::shared;
 
 /// A byte-level tokenizer of 256 bytes, two merges and a special token.
 fn bytes() -> Value {

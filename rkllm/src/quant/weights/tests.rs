@@ -1,7 +1,5 @@
 //! Weights to integers against a second, slow reading of `NUMERICS.md`, and in literal examples.
 
-use std::path::Path;
-
 use half::f16;
 use proptest::prelude::*;
 
@@ -374,17 +372,10 @@ proptest! {
 /// What the clip search is for, on a trained model: tinystories-656k, every linear layer.
 #[test]
 fn clip_search_lowers_the_error_of_a_trained_model() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/models/tinystories-656k/model.safetensors");
-    let Ok(file) = std::fs::read(&path) else {
-        assert!(
-            std::env::var("RKLLM_REQUIRE_SHARED").as_deref() != Ok("1"),
-            "{} not found",
-            path.display()
-        );
-        println!("skipped: {} not found", path.display());
+    let Some(path) = crate::testing::shared("models/tinystories-656k/model.safetensors") else {
         return;
     };
+    let file = std::fs::read(path).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
     let error = |spec: &WeightSpec| -> f64 {
         let mut sum = 0.0;

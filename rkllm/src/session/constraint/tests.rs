@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
-use crate::model::tests::shared;
+use crate::testing::shared;
 
 const END: u32 = 256;
 
