@@ -97,6 +97,11 @@ impl Error {
         &self.0.path
     }
 
+    /// What is wrong, without the path and the comparison.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What was expected, where there is something to compare.
     pub fn what_was_expected(&self) -> Option<&str> {
         self.0.expected.as_deref()

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::check::{self, Host};
 use crate::elf::{Elf, Fault, Machine};
 use crate::error::{Error, ErrorKind};
-use crate::load::Stamp;
+use crate::load::{OpenOptions, RknnOptions, Stamp};
 use crate::sve::{self, SveUse};
 use crate::version::{Abi, RuntimeVersion};
 
@@ -49,6 +50,29 @@ impl LibraryFile {
         let path = path.canonicalize().map_err(|error| io(path, &error))?;
         let (data, stamp) = read(&path)?;
         Self::parse(&path, &data, stamp)
+    }
+
+    /// The ABI that [`Rkllm::open`](crate::Rkllm::open) would find in this file on a machine of its
+    /// own processor, whatever machine this is. SVE instructions are not held against it: see
+    /// [`sve`](Self::sve).
+    ///
+    /// # Errors
+    /// `NoVersion`, `TooOld`, `UnknownVersion`, `AbiMismatch` or `MissingSymbol`.
+    pub fn rkllm_abi(&self) -> Result<Abi, Error> {
+        check::rkllm(self, &OpenOptions::default(), self.own_machine())
+    }
+
+    /// Whether [`Rknn::open`](crate::Rknn::open) would take this file on a machine of its own
+    /// processor, whatever machine this is. SVE instructions are not held against it.
+    ///
+    /// # Errors
+    /// As [`rkllm_abi`](Self::rkllm_abi).
+    pub fn check_rknn(&self) -> Result<(), Error> {
+        check::rknn(self, &RknnOptions::default(), self.own_machine())
+    }
+
+    fn own_machine(&self) -> Host {
+        Host { machine: Some(self.machine), sve: true }
     }
 
     /// The same of a file's contents.

@@ -1,5 +1,7 @@
 //! How a fake misbehaves.
 
+use super::fault::Fault;
+
 /// What was asked for by words such as `tokens=8+thread+double_finish`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Behaviour {
@@ -51,8 +53,67 @@ pub(crate) struct Behaviour {
     pub(crate) calls_fail: bool,
     /// `no_tokenizer`: the model has none, so the tokenizer callback is asked (1.3).
     pub(crate) no_tokenizer: bool,
+    /// `last_logits`: logits of the last position only.
+    pub(crate) last_logits: bool,
+    /// `ignore_pause`: a callback's 1 changes nothing.
+    pub(crate) ignore_pause: bool,
     /// `no_embedding`: the model has none, so the embedding callback is asked (1.3).
     pub(crate) no_embedding: bool,
+    /// `late_token`: a token with its text and FINISH come 1 ms after the run returned, from another thread.
+    pub(crate) late_token: bool,
+    /// `after_destroy`: every callback is called once more 5 ms after the handle was destroyed.
+    pub(crate) after_destroy: bool,
+    /// `destroy_fails`: `rkllm_destroy` returns -1, and the library looks at what it was handed 5 ms later.
+    pub(crate) destroy_fails: bool,
+    /// `wrong_userdata`: callbacks are handed an address that was never given.
+    pub(crate) wrong_userdata: bool,
+    /// `null_userdata`: callbacks are handed null.
+    pub(crate) null_userdata: bool,
+    /// `slow_is_running`: `rkllm_is_running` takes 30 ms.
+    pub(crate) slow_is_running: bool,
+    /// `negative_rows`: logits and hidden states of -3 rows.
+    pub(crate) negative_rows: bool,
+    /// `negative_columns`: logits and hidden states of -5 columns.
+    pub(crate) negative_columns: bool,
+    /// `huge_rows`: logits and hidden states of 2147483647 rows and columns.
+    pub(crate) huge_rows: bool,
+    /// `many_rows`: logits and hidden states of a million rows.
+    pub(crate) many_rows: bool,
+    /// `hostile_hooks`: the tokenizer and the embedding are asked with lengths that make no sense (1.3).
+    pub(crate) hostile_hooks: bool,
+    /// `ask_at_init`: the tokenizer and the embedding are asked by `rkllm_init` (1.3).
+    pub(crate) ask_at_init: bool,
+    /// `ask_at_calls`: they are asked by `rkllm_set_chat_template` (1.3).
+    pub(crate) ask_at_calls: bool,
+    /// `abort_tells`: `rkllm_abort` itself tells ERROR, on the thread that calls it.
+    pub(crate) abort_tells: bool,
+    /// `crowd`: every token is told by three threads at once.
+    pub(crate) crowd: bool,
+    /// `zero_defaults`: `rkllm_createDefaultParam` says 0 for the context and the new tokens.
+    pub(crate) zero_defaults: bool,
+    /// `clear_fails`: `rkllm_clear_kv_cache` returns -1.
+    pub(crate) clear_fails: bool,
+    /// `negative_sizes`: the KV cache has -1 positions.
+    pub(crate) negative_sizes: bool,
+    /// `odd_is_running`: `rkllm_is_running` answers 7.
+    pub(crate) odd_is_running: bool,
+    /// `late_reader`: the library looks at the last run's input 1 ms after the run returned.
+    pub(crate) late_reader: bool,
+    /// `bang`: `!` again and again, 300 times or `tokens`.
+    pub(crate) bang: bool,
+    /// `init_segv` and the like.
+    pub(crate) init_fault: Option<Fault>,
+    /// `run_segv` and the like, after the first token.
+    pub(crate) run_fault: Option<Fault>,
+}
+
+/// What the environment asks for, so that a process started by a test can be told: the words of
+/// `RKLLM_FAKE`, and those in the file that `RKLLM_FAKE_FILE` names, read at every use.
+pub(crate) fn environment() -> String {
+    let words = std::env::var("RKLLM_FAKE").unwrap_or_default();
+    let file = std::env::var_os("RKLLM_FAKE_FILE");
+    let of_file = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    format!("{words}+{}", of_file.trim())
 }
 
 impl Behaviour {
@@ -64,10 +125,21 @@ impl Behaviour {
                 Some(("tokens", n)) => it.tokens = Some(n.parse().ok()?),
                 Some(("slow", n)) => it.slow = n.parse().ok()?,
                 Some(_) => return None,
-                None => *it.flag(word)? = true,
+                None => match it.fault(word) {
+                    Some(fault) => *fault.0 = Some(fault.1),
+                    None => *it.flag(word)? = true,
+                },
             }
         }
         Some(it)
+    }
+
+    fn fault(&mut self, word: &str) -> Option<(&mut Option<Fault>, Fault)> {
+        if let Some(fault) = word.strip_prefix("init_").and_then(Fault::parse) {
+            return Some((&mut self.init_fault, fault));
+        }
+        let fault = word.strip_prefix("run_").and_then(Fault::parse)?;
+        Some((&mut self.run_fault, fault))
     }
 
     fn flag(&mut self, word: &str) -> Option<&mut bool> {
@@ -94,7 +166,30 @@ impl Behaviour {
             "run_fails" => &mut self.run_fails,
             "calls_fail" => &mut self.calls_fail,
             "no_tokenizer" => &mut self.no_tokenizer,
+            "last_logits" => &mut self.last_logits,
+            "ignore_pause" => &mut self.ignore_pause,
             "no_embedding" => &mut self.no_embedding,
+            "late_token" => &mut self.late_token,
+            "after_destroy" => &mut self.after_destroy,
+            "destroy_fails" => &mut self.destroy_fails,
+            "wrong_userdata" => &mut self.wrong_userdata,
+            "null_userdata" => &mut self.null_userdata,
+            "slow_is_running" => &mut self.slow_is_running,
+            "negative_rows" => &mut self.negative_rows,
+            "negative_columns" => &mut self.negative_columns,
+            "huge_rows" => &mut self.huge_rows,
+            "many_rows" => &mut self.many_rows,
+            "hostile_hooks" => &mut self.hostile_hooks,
+            "ask_at_init" => &mut self.ask_at_init,
+            "ask_at_calls" => &mut self.ask_at_calls,
+            "abort_tells" => &mut self.abort_tells,
+            "crowd" => &mut self.crowd,
+            "zero_defaults" => &mut self.zero_defaults,
+            "clear_fails" => &mut self.clear_fails,
+            "negative_sizes" => &mut self.negative_sizes,
+            "odd_is_running" => &mut self.odd_is_running,
+            "late_reader" => &mut self.late_reader,
+            "bang" => &mut self.bang,
             _ => return None,
         })
     }

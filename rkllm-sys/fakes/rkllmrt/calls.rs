@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use super::late::{self, Watched};
 use super::record::{array, string, structure};
-use super::run::run;
+use super::run::{self, run};
 use super::{CONFIGURED, HANDLES, Handle, SYSTEM_PROMPT, begin, lock, model, note};
 use crate::facts::{self, get, put};
-use crate::rkllmrt::behaviour::Behaviour;
+use crate::rkllmrt::behaviour::{Behaviour, environment};
 use crate::{IS_1_3, PARAM_WORDS};
 
 /// `RKLLMParam`, as words.
@@ -36,6 +38,8 @@ pub(crate) extern "C" fn rkllm_createDefaultParam() -> Param {
     for (name, value) in
         [("max_context_len", 4096), ("max_new_tokens", 512), ("top_k", 40), ("n_keep", -1)]
     {
+        let zero = configured().zero_defaults && name.starts_with("max_");
+        let value = if zero { 0 } else { value };
         // SAFETY: an int32_t field of the struct.
         unsafe { put::<i32>(base, outer.at(name), value) };
     }
@@ -89,10 +93,15 @@ pub(crate) unsafe extern "C" fn rkllm_init(
     let Some(path) = path else { return -1 };
     let words = path.split_once("fake=").map_or("", |(_, words)| words);
     let words = words.strip_suffix(".rkllm").unwrap_or(words);
-    let Some(behaviour) = Behaviour::parse(&format!("{}+{words}", lock(&CONFIGURED))) else {
+    let environment = environment();
+    let Some(behaviour) = Behaviour::parse(&format!("{environment}+{}+{words}", lock(&CONFIGURED)))
+    else {
         note(format!("VIOLATION the fake knows no such behaviour: {words}"));
         return -1;
     };
+    if let Some(fault) = behaviour.init_fault {
+        return fault.strike();
+    }
     if behaviour.init_fails || behaviour.init_null {
         return if behaviour.init_fails { -1 } else { 0 };
     }
@@ -107,7 +116,16 @@ pub(crate) unsafe extern "C" fn rkllm_init(
         keep_history: AtomicI32::new(0),
         kv: Mutex::new(vec![0; batch]),
         thread: Mutex::new(None),
+        // SAFETY: the caller's struct, whose first field is a C string.
+        param: unsafe { Watched::new(param, layout.size) },
+        userdata: AtomicUsize::new(0),
+        input: Mutex::new(None),
+        keys: AtomicUsize::new(0),
     });
+    if behaviour.ask_at_init {
+        // SAFETY: the caller's callbacks.
+        unsafe { super::hooks::ask(&made) };
+    }
     let address = Arc::as_ptr(&made).cast_mut();
     lock(&HANDLES).get_or_insert_with(HashMap::new).insert(address as usize, made);
     // SAFETY: the caller's place for a handle.
@@ -129,7 +147,21 @@ pub(crate) extern "C" fn rkllm_destroy(handle: *mut c_void) -> c_int {
     if let Some(thread) = thread {
         let _ = thread.join();
     }
+    let behaviour = model.behaviour();
+    if behaviour.after_destroy {
+        // SAFETY: the caller's callbacks.
+        unsafe { late::call_back(&model) };
+    }
+    if behaviour.destroy_fails {
+        late::look_again(&model, 5);
+        return -1;
+    }
     0
+}
+
+/// The words for every model.
+fn configured() -> Behaviour {
+    Behaviour::parse(&lock(&CONFIGURED)).expect("checked when configured")
 }
 
 /// Runs.
@@ -189,6 +221,9 @@ pub(crate) extern "C" fn rkllm_abort(handle: *mut c_void) -> c_int {
     note("rkllm_abort");
     let Some(model) = model("rkllm_abort", handle) else { return -1 };
     let running = model.running.load(Ordering::SeqCst);
+    if running && model.behaviour().abort_tells {
+        run::tell_error(&model);
+    }
     model.aborted.store(running, Ordering::SeqCst);
     if running { 0 } else { -1 }
 }
@@ -198,6 +233,13 @@ pub(crate) extern "C" fn rkllm_abort(handle: *mut c_void) -> c_int {
 pub(crate) extern "C" fn rkllm_is_running(handle: *mut c_void) -> c_int {
     note("rkllm_is_running");
     let Some(model) = model("rkllm_is_running", handle) else { return -1 };
+    let behaviour = model.behaviour();
+    if behaviour.slow_is_running {
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    if behaviour.odd_is_running {
+        return 7;
+    }
     c_int::from(model.running.load(Ordering::SeqCst) == IS_1_3)
 }
 
@@ -258,7 +300,8 @@ pub(crate) unsafe extern "C" fn rkllm_clear_kv_cache(
         note(format!("{CALL} start_pos={}", array(start, model.batch)));
         note(format!("{CALL} end_pos={}", array(end, model.batch)));
     }
-    if model.behaviour().calls_fail || start.is_null() != end.is_null() {
+    let behaviour = model.behaviour();
+    if behaviour.calls_fail || behaviour.clear_fails || start.is_null() != end.is_null() {
         return -1;
     }
     let mut kv = lock(&model.kv);
@@ -295,9 +338,10 @@ pub(crate) unsafe extern "C" fn rkllm_get_kv_cache_size(
     if model.behaviour().calls_fail || sizes.is_null() {
         return -1;
     }
+    let below = model.behaviour().negative_sizes;
     for (i, positions) in lock(&model.kv).iter().enumerate() {
         // SAFETY: the caller has room for one count per input.
-        unsafe { sizes.add(i).write(*positions) };
+        unsafe { sizes.add(i).write(if below { -1 } else { *positions }) };
     }
     0
 }
@@ -328,7 +372,12 @@ pub(crate) unsafe extern "C" fn rkllm_set_chat_template(
     let given = [("system_prompt", system), ("prompt_prefix", prefix), ("prompt_postfix", postfix)];
     // SAFETY: the caller's strings.
     unsafe { strings(CALL, given) };
-    noted(model(CALL, handle))
+    let model = model(CALL, handle);
+    if let Some(model) = model.as_ref().filter(|model| model.behaviour().ask_at_calls) {
+        // SAFETY: the caller's callbacks.
+        unsafe { super::hooks::ask(model) };
+    }
+    noted(model)
 }
 
 /// Takes note.
@@ -362,5 +411,13 @@ pub(crate) unsafe extern "C" fn rkllm_set_cross_attn_params(
     note(CALL);
     // SAFETY: the caller's struct.
     unsafe { structure(CALL, "cross_attn_params", "RKLLMCrossAttnParam", params) };
-    noted(model(CALL, handle))
+    let model = model(CALL, handle);
+    if let Some(model) = model.as_ref().filter(|model| !model.behaviour().calls_fail) {
+        // SAFETY: a field of the caller's struct.
+        let keys = unsafe {
+            facts::get::<usize>(params, facts::of("RKLLMCrossAttnParam").at("encoder_k_cache"))
+        };
+        model.keys.store(keys, Ordering::SeqCst);
+    }
+    noted(model)
 }

@@ -8,21 +8,25 @@
 //! Beside the vendor's functions it has three of its own: `rkllm_fake_report(buffer, size)` returns
 //! the bytes of the record and copies as many as fit, `rkllm_fake_reset()` empties it, and
 //! `rkllm_fake_configure(text)` says how to misbehave: words of `behaviour.rs` with `+` between them.
-//! The same words may follow `fake=` in a model's path. Every copy of the file, loaded under a name
+//! The same words may follow `fake=` in a model's path, and be in `RKLLM_FAKE`. Every copy of the file, loaded under a name
 //! of its own, is a library with a state of its own.
 
 mod behaviour;
 mod calls;
+mod fault;
+mod hooks;
+mod late;
 mod record;
 mod run;
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use behaviour::Behaviour;
+use late::Watched;
 
 /// The made-up model: its hidden size, vocabulary, layers, KV heads and head dimension.
 pub(crate) const HIDDEN: usize = 8;
@@ -50,6 +54,13 @@ pub(crate) struct Handle {
     keep_history: AtomicI32,
     kv: Mutex<Vec<i32>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// What `rkllm_init` was handed, and what was at that address.
+    param: Watched,
+    /// The user data of the last run, and its input.
+    userdata: AtomicUsize,
+    input: Mutex<Option<Watched>>,
+    /// The keys of the last cross attention that was taken.
+    keys: AtomicUsize,
 }
 
 impl Handle {
@@ -57,7 +68,9 @@ impl Handle {
         let from_path = self.path.split_once("fake=").map_or("", |(_, words)| words);
         let from_path = from_path.strip_suffix(".rkllm").unwrap_or(from_path);
         let configured = lock(&CONFIGURED).clone();
-        Behaviour::parse(&format!("{configured}+{from_path}")).expect("checked at init")
+        let environment = behaviour::environment();
+        Behaviour::parse(&format!("{environment}+{configured}+{from_path}"))
+            .expect("checked at init")
     }
 }
 

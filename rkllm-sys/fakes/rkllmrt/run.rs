@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::behaviour::Behaviour;
+use super::hooks::{ask_embedding, ask_nonsense, ask_tokenizer};
+use super::late::{self, Watched};
 use super::record::structure;
 use super::{HIDDEN, Handle, ResultCallback, VOCAB, lock, note};
 use crate::IS_1_3;
@@ -58,6 +60,15 @@ pub(crate) unsafe fn run(
     }
     // SAFETY: the caller's struct.
     unsafe { structure(call, "infer", "RKLLMInferParam", infer) };
+    handle.userdata.store(userdata as usize, Ordering::SeqCst);
+    // SAFETY: the caller's struct, whose first field is a C string: the role.
+    *lock(&handle.input) = Some(unsafe { Watched::new(input, stride) });
+    let keys = handle.keys.load(Ordering::SeqCst) as *const u8;
+    if !keys.is_null() {
+        // SAFETY: the caller keeps the arrays of a call that succeeded.
+        let first = unsafe { get::<f32>(keys, 0) };
+        note(format!("{call} attends to encoder_k_cache[0]={first}"));
+    }
     let behaviour = handle.behaviour();
     if behaviour.run_fails {
         return -1;
@@ -86,10 +97,24 @@ pub(crate) unsafe fn run(
             -1
         }
     };
-    if !run.behaviour.thread {
-        return tell();
+    let code = match run.behaviour.thread {
+        false => tell(),
+        true => std::thread::scope(|scope| scope.spawn(tell).join().unwrap_or(-1)),
+    };
+    if run.behaviour.late_token {
+        late::tell(run.target(), handle.batch);
     }
-    std::thread::scope(|scope| scope.spawn(tell).join().unwrap_or(-1))
+    if run.behaviour.late_reader {
+        late::look_again(handle, 1);
+    }
+    code
+}
+
+/// ERROR for the run in flight, on this thread.
+pub(crate) fn tell_error(handle: &Handle) {
+    let userdata = handle.userdata.load(Ordering::SeqCst);
+    let run = Run { call: "rkllm_abort", handle, behaviour: handle.behaviour(), userdata };
+    run.tell(&Told::default(), ERROR);
 }
 
 /// The KV cache before the first new token.
@@ -127,57 +152,11 @@ unsafe fn ids(handle: &Handle, behaviour: &Behaviour, input: *const u8) -> Vec<i
             let asked = unsafe { ask_tokenizer(handle, behaviour, text) };
             // SAFETY: as above.
             unsafe { ask_embedding(handle, behaviour) };
+            // SAFETY: as above.
+            unsafe { ask_nonsense(handle, behaviour) };
             asked.unwrap_or_else(|| text.to_bytes().iter().map(|b| i32::from(*b)).collect())
         }
     }
-}
-
-/// 1.3: a model without a tokenizer asks the caller's.
-///
-/// # Safety
-/// The handle's callbacks are alive.
-unsafe fn ask_tokenizer(handle: &Handle, behaviour: &Behaviour, text: &CStr) -> Option<Vec<i32>> {
-    type Tokenizer = unsafe extern "C" fn(*mut c_void, *const c_char, i32, *mut i32, i32) -> c_int;
-    if !IS_1_3 || !behaviour.no_tokenizer {
-        return None;
-    }
-    let (layout, base) = (facts::of("RKLLMCallback"), handle.callback as *const u8);
-    let mut ids = vec![-7; 64];
-    // SAFETY: fields of the caller's struct of callbacks.
-    unsafe {
-        let callback = get::<Option<Tokenizer>>(base, layout.at("tokenizer_callback"))?;
-        let userdata = get(base, layout.at("tokenizer_userdata"));
-        let length = text.to_bytes().len() as i32;
-        let count = callback(userdata, text.as_ptr(), length, ids.as_mut_ptr(), ids.len() as i32);
-        note(format!("tokenizer_callback returned {count}"));
-        ids.truncate(usize::try_from(count).unwrap_or(0));
-    }
-    note(format!("tokenizer_callback wrote {ids:?}"));
-    Some(ids)
-}
-
-/// 1.3: a model without an embedding table asks the caller's.
-///
-/// # Safety
-/// The handle's callbacks are alive.
-unsafe fn ask_embedding(handle: &Handle, behaviour: &Behaviour) {
-    type Embedding = unsafe extern "C" fn(*mut c_void, *mut i32, u64, *mut c_void, u64) -> c_int;
-    if !IS_1_3 || !behaviour.no_embedding {
-        return;
-    }
-    let (layout, base) = (facts::of("RKLLMCallback"), handle.callback as *const u8);
-    let (mut ids, mut rows) = ([3, 5], [f32::NAN; 2 * HIDDEN]);
-    // SAFETY: fields of the caller's struct of callbacks.
-    unsafe {
-        let Some(callback) = get::<Option<Embedding>>(base, layout.at("embed_callback")) else {
-            return;
-        };
-        let userdata = get(base, layout.at("embed_userdata"));
-        let bytes = size_of_val(&rows) as u64;
-        let code = callback(userdata, ids.as_mut_ptr(), 2, rows.as_mut_ptr().cast(), bytes);
-        note(format!("embed_callback returned {code}"));
-    }
-    note(format!("embed_callback wrote {rows:?}"));
 }
 
 /// What the callbacks of one run have in common.
@@ -203,13 +182,16 @@ impl Run<'_> {
             if self.stopped() {
                 return self.end_aborted();
             }
+            if let Some(fault) = b.run_fault.filter(|_| i == 1) {
+                return fault.strike();
+            }
             if i == 2 && (b.error || b.error_but_0) {
                 self.tell(&Told::default(), ERROR);
                 return if b.error { -1 } else { 0 };
             }
             lock(&self.handle.kv).iter_mut().for_each(|positions| *positions += 1);
             let told = Told { text: text.clone(), token: 100 + i as i32, ..Told::default() };
-            if self.tell(&told, *state) == Said::Pause {
+            if self.tell_all(&told, *state) == Said::Pause {
                 self.handle.paused.store(true, Ordering::SeqCst);
                 return 0;
             }
@@ -231,6 +213,9 @@ impl Run<'_> {
             return Vec::new();
         }
         let text = |text: &[u8]| Some(text.to_vec());
+        if b.bang {
+            return vec![(NORMAL, text(b"!")); b.tokens.unwrap_or(300)];
+        }
         if b.utf8_split {
             return WIDE.bytes().map(|byte| (NORMAL, text(&[byte]))).collect();
         }
@@ -277,7 +262,13 @@ impl Run<'_> {
         if self.stopped() {
             return self.end_aborted();
         }
-        self.tell(&told, NORMAL);
+        if logits && self.behaviour.last_logits {
+            told.logits.drain(..told.logits.len() - VOCAB);
+        }
+        if self.tell(&told, NORMAL) == Said::Pause {
+            self.handle.paused.store(true, Ordering::SeqCst);
+            return 0;
+        }
         self.finish(ids.len() as i32, 0);
         0
     }
@@ -362,6 +353,18 @@ impl Run<'_> {
         }
     }
 
+    /// Calls back, from several threads at once if asked for.
+    fn tell_all(&self, told: &Told, state: c_int) -> Said {
+        if self.behaviour.crowd {
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| self.tell(told, state));
+                }
+            });
+        }
+        self.tell(told, state)
+    }
+
     /// Calls back with a result per input; what it points to is gone afterwards.
     fn tell(&self, told: &Told, state: c_int) -> Said {
         let layout = facts::of("RKLLMResult");
@@ -373,7 +376,10 @@ impl Run<'_> {
         let (mut hidden, mut logits) = (told.hidden.clone(), told.logits.clone());
         for i in 0..self.handle.batch {
             // SAFETY: fields of our own buffer.
-            unsafe { fill(base.add(i * layout.size), told, &text, &hidden, &logits) };
+            unsafe {
+                fill(base.add(i * layout.size), told, &text, &hidden, &logits);
+                distort(base.add(i * layout.size), &self.behaviour);
+            }
         }
         // SAFETY: the caller's callback with a result of the vendor's layout.
         let said = unsafe { self.call_back(base, state) };
@@ -389,11 +395,17 @@ impl Run<'_> {
     unsafe fn call_back(&self, result: *mut u8, state: c_int) -> Said {
         let (Some(callback), userdata) = self.target() else { return Said::GoOn };
         // SAFETY: as promised by the caller.
+        let userdata = match &self.behaviour {
+            b if b.null_userdata => 0,
+            b if b.wrong_userdata => userdata.wrapping_add(0x7fff_0000_1000),
+            _ => userdata,
+        };
+        // SAFETY: as promised by the caller; nobody may go to the user data.
         match unsafe { callback(result, userdata as *mut c_void, state) } {
             0 => Said::GoOn,
             1 => {
                 note(format!("{} paused", self.call));
-                Said::Pause
+                if self.behaviour.ignore_pause { Said::GoOn } else { Said::Pause }
             }
             2 if IS_1_3 => {
                 note(format!("{} released the output", self.call));
@@ -402,6 +414,39 @@ impl Run<'_> {
             other => {
                 note(format!("VIOLATION a callback returned {other}"));
                 Said::GoOn
+            }
+        }
+    }
+}
+
+/// Counts that make no sense, where there are rows.
+///
+/// # Safety
+/// `base` is a result.
+unsafe fn distort(base: *mut u8, behaviour: &Behaviour) {
+    let layout = facts::of("RKLLMResult");
+    for (name, inner, pointer, width) in [
+        ("last_hidden_layer", "RKLLMResultLastHiddenLayer", "hidden_states", "embd_size"),
+        ("logits", "RKLLMResultLogits", "logits", "vocab_size"),
+    ] {
+        let (at, inner) = (layout.at(name), facts::of(inner));
+        let (rows, columns) = match behaviour {
+            b if b.negative_rows => (Some(-3), None),
+            b if b.negative_columns => (None, Some(-5)),
+            b if b.huge_rows => (Some(i32::MAX), Some(i32::MAX)),
+            b if b.many_rows => (Some(1_000_000), None),
+            _ => (None, None),
+        };
+        // SAFETY: fields of the struct inside the result.
+        unsafe {
+            if get::<usize>(base, at + inner.at(pointer)) == 0 {
+                continue;
+            }
+            if let Some(rows) = rows {
+                put(base, at + inner.at("num_tokens"), rows);
+            }
+            if let Some(columns) = columns {
+                put(base, at + inner.at(width), columns);
             }
         }
     }

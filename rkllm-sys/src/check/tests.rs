@@ -217,3 +217,22 @@ fn one_library_in_place_of_the_other_is_recognised() {
         (ErrorKind::NoVersion, Some("librknnrt 2.3.2"))
     );
 }
+
+/// A laptop reads a board's file and hears what the board would.
+#[test]
+fn a_file_is_judged_for_its_own_machine() {
+    let text = |version| format!("RKLLM SDK (version: {version} | target: Linux)");
+    let sve = [PTRUE; 32];
+    let made = |text: &[u8], code: &[u32]| {
+        file(&Made { text, code, imported: &[], defined: &fifteen(), ..Made::default() })
+    };
+    assert_eq!(made(text("1.3.0").as_bytes(), &sve).rkllm_abi().unwrap(), Abi::V1_3);
+    let old = made(text("1.1.4").as_bytes(), &[RET]).rkllm_abi().unwrap_err();
+    assert_eq!(old.kind(), ErrorKind::TooOld);
+    assert!(old.message().contains("other structs") && !old.message().contains("/lib"));
+    let other = made(text("1.3.0").as_bytes(), &[RET]).check_rknn().unwrap_err();
+    assert_eq!(
+        (other.kind(), other.what_was_found()),
+        (ErrorKind::NoVersion, Some("librkllmrt 1.3.0"))
+    );
+}
