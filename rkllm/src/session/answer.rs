@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::cancel::{CancelHandle, Ticket};
+use super::degenerate::Watch;
 use super::matching::Matching;
 use super::model::Model;
 use super::options::GenerateOptions;
@@ -35,6 +36,8 @@ pub(super) struct Begin<'a> {
     pub(super) ticket: Ticket,
     pub(super) begun: Instant,
     pub(super) prompt: Vec<u32>,
+    /// The prompt goes after the embeddings that the sequence begins with.
+    pub(super) keep_embeddings: bool,
     /// The answer's first text depends on the prompt's last, as in continued text.
     pub(super) in_context: bool,
     pub(super) transcript: Option<Box<dyn Transcript + Send + 'a>>,
@@ -65,6 +68,7 @@ pub struct Answer<'a> {
     transcript: Option<Box<dyn Transcript + Send + 'a>>,
     text: TextStream<'a>,
     stops: StopStrings,
+    watch: Watch,
     sampler: Sampler,
     /// What is left of its constraint; the text is then that of `Matching`.
     matching: Option<Matching>,
@@ -72,6 +76,7 @@ pub struct Answer<'a> {
     begun: Instant,
     /// The prompt, until the first token is computed.
     prompt: Option<Vec<u32>>,
+    keep_embeddings: bool,
     tokens: Vec<u32>,
     said: String,
     ended: bool,
@@ -84,7 +89,8 @@ impl<'a> Answer<'a> {
         let (model, options): (&'a Model, &'a GenerateOptions) = (model, options);
         options.check(model)?;
         let matching = options.matching(model)?;
-        check_prompt(sequence, &begin.prompt)?;
+        let embedded = if begin.keep_embeddings { sequence.embedded() } else { 0 };
+        check_prompt(sequence, &begin.prompt, embedded)?;
         let seed = options.sampling.seed().unwrap_or_else(fresh_seed);
         let mut text = model.tokenizer().stream();
         if begin.in_context {
@@ -98,6 +104,7 @@ impl<'a> Answer<'a> {
             transcript: begin.transcript,
             text,
             stops: StopStrings::new(&options.stop),
+            watch: Watch::new(!options.allow_degenerate && !options.ignore_eos),
             sampler: Sampler::new(options.sampling.clone(), seed),
             matching,
             ticket: begin.ticket,
@@ -109,6 +116,7 @@ impl<'a> Answer<'a> {
                 ..Statistics::default()
             },
             prompt: Some(begin.prompt),
+            keep_embeddings: begin.keep_embeddings,
             tokens: Vec::new(),
             said: String::new(),
             ended: false,
@@ -118,6 +126,14 @@ impl<'a> Answer<'a> {
     /// Stops this answer, and no other, from another thread.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.ticket.handle()
+    }
+
+    /// Ends it here, if it has not ended.
+    #[cfg(feature = "chat")]
+    pub(super) fn cancel(&mut self) {
+        if !self.ended {
+            self.end(Stop::Cancelled);
+        }
     }
 
     /// What the answer took so far; all of it once there are no more pieces.
@@ -167,7 +183,7 @@ impl<'a> Answer<'a> {
         let started = Instant::now();
         let prefill = self.prompt.is_some();
         if let Some(prompt) = self.prompt.take() {
-            let reused = self.sequence.begin(prompt)?;
+            let reused = self.sequence.begin(prompt, self.keep_embeddings)?;
             if self.tokens.is_empty() {
                 self.statistics.reused_tokens = reused;
             }
@@ -213,12 +229,15 @@ impl<'a> Answer<'a> {
             None => self.text.push(token)?,
             Some(matching) => matching.take(token)?,
         };
+        self.statistics.degenerate = self.watch.push(token, &piece);
         let Shown { mut text, stopped } = self.stops.push(&piece);
         self.said += &text;
         if stopped {
             self.end(Stop::StopString);
         } else if self.matching.as_ref().is_some_and(Matching::is_complete) {
             text += &self.end_with_rest(Stop::Complete)?;
+        } else if self.statistics.degenerate.is_some() {
+            text += &self.end_with_rest(Stop::Degenerate)?;
         } else if self.options.max_tokens == Some(self.tokens.len()) {
             text += &self.end_with_rest(Stop::MaxTokens)?;
         }

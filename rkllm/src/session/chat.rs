@@ -267,6 +267,7 @@ impl Chat {
             ticket,
             begun,
             prompt: fitted.prompt,
+            keep_embeddings: false,
             in_context: false,
             transcript: Some(Box::new(turn)),
             dropped_messages,
@@ -282,7 +283,7 @@ impl Chat {
         let context = self.session.context();
         let wanted = options.max_tokens.unwrap_or(usize::MAX);
         let fitted = self.conversation.fit(self.session.model.tokenizer(), context, wanted)?;
-        check_prompt(&self.session.sequence, &fitted.prompt)?;
+        check_prompt(&self.session.sequence, &fitted.prompt, 0)?;
         Ok(fitted)
     }
 

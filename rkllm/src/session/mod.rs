@@ -32,8 +32,13 @@ mod chat;
 mod constraint;
 #[cfg(feature = "chat")]
 mod context;
+#[cfg(feature = "chat")]
+mod converse;
+mod degenerate;
 mod matching;
 mod model;
+#[cfg(all(feature = "npu", feature = "chat"))]
+mod npu;
 mod options;
 mod random;
 mod sampling;
@@ -56,7 +61,12 @@ pub use chat::{Chat, ChatBuilder};
 pub use constraint::Constraint;
 #[cfg(feature = "chat")]
 pub use context::ContextPolicy;
+#[cfg(feature = "chat")]
+pub use converse::Converse;
+pub use degenerate::Degenerate;
 pub use model::{Model, ModelOptions};
+#[cfg(all(feature = "npu", feature = "chat"))]
+pub use npu::{NpuAnswer, NpuChat};
 pub use options::GenerateOptions;
 pub use sampling::Sampling;
 pub use session::Session;

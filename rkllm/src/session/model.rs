@@ -1,6 +1,8 @@
 //! `Model`: weights, tokenizer and chat template, shared by sessions.
 
 use std::path::Path;
+#[cfg(feature = "cpu")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 #[cfg(feature = "constrain")]
@@ -14,7 +16,7 @@ use crate::{Backend, Result};
 #[cfg(feature = "cpu")]
 use crate::cpu::{Engine, EngineOptions};
 #[cfg(feature = "cpu")]
-use crate::model::{Checkpoint, Load, ModelWeights, WeightOptions};
+use crate::model::{Checkpoint, Load, Lora, ModelWeights, WeightOptions};
 #[cfg(feature = "cpu")]
 use crate::quant::{Clip, QuantScheme};
 
@@ -146,6 +148,8 @@ impl std::fmt::Debug for Model {
 #[derive(Debug, Clone, Default)]
 pub struct ModelOptions {
     #[cfg(feature = "cpu")]
+    loras: Vec<(String, PathBuf, f32)>,
+    #[cfg(feature = "cpu")]
     dtype: Option<QuantScheme>,
     #[cfg(feature = "cpu")]
     clip: Option<Clip>,
@@ -225,6 +229,21 @@ impl ModelOptions {
         self
     }
 
+    /// Reads a LoRA adapter of PEFT's format from `dir`, called `name` and as strong as `scale` says: 1
+    /// for what it was trained to be. It is computed beside the weights, quantised or not. Of several
+    /// the first is in force in new sessions; [`Session::set_lora`] chooses another, or none.
+    #[cfg(feature = "cpu")]
+    #[must_use]
+    pub fn with_lora(
+        mut self,
+        name: impl Into<String>,
+        dir: impl Into<PathBuf>,
+        scale: f32,
+    ) -> Self {
+        self.loras.push((name.into(), dir.into(), scale));
+        self
+    }
+
     /// A chat template in the place of the model's own, or where it has none: Jinja source.
     #[cfg(feature = "chat")]
     #[must_use]
@@ -237,7 +256,7 @@ impl ModelOptions {
     ///
     /// # Errors
     /// As [`Model::open`], and [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for another
-    /// scheme than an artifact's own.
+    /// scheme than an artifact's own; for adapters, as [`Engine::load_lora`].
     #[cfg(feature = "cpu")]
     pub fn open(self, dir: impl AsRef<Path>) -> Result<Model> {
         let dir = dir.as_ref();
@@ -267,8 +286,17 @@ impl ModelOptions {
             prefill_chunk: self.prefill_chunk.unwrap_or(PREFILL_CHUNK),
         };
         let shared = Arc::clone(&weights);
+        let loras = self.loras.iter().map(|(name, dir, scale)| {
+            Ok((name.clone(), Arc::new(Lora::open(dir, &weights.config, self.load)?), *scale))
+        });
+        let loras: Vec<(String, Arc<Lora>, f32)> = loras.collect::<Result<_>>()?;
         let connect = Box::new(move || -> Result<Box<dyn Backend + Send>> {
-            Ok(Box::new(Engine::new(Arc::clone(&shared), engine)?))
+            let mut engine = Engine::new(Arc::clone(&shared), engine)?;
+            for (name, lora, scale) in &loras {
+                engine.add_lora(name.as_str(), Arc::clone(lora), *scale)?;
+            }
+            engine.set_lora(loras.first().map(|(name, ..)| name.as_str()))?;
+            Ok(Box::new(engine))
         });
         let eos = weights.config.eos_token_ids.clone();
         let mut parts = self.parts(checkpoint.dir(), tokenizer, eos, connect)?;
@@ -278,7 +306,7 @@ impl ModelOptions {
 
     /// A model that runs on another backend: `connect` makes one for each session. Tokenizer, chat
     /// template and the tokens that end an answer come from the files in `dir`; nothing else there is
-    /// read, and options of weights and threads say nothing here.
+    /// read, and options of weights, adapters and threads say nothing here.
     ///
     /// # Errors
     /// As [`Tokenizer::open`] and [`ChatTemplate::open`].

@@ -25,6 +25,7 @@ pub struct GenerateOptions {
     pub(super) max_tokens: Option<usize>,
     pub(super) stop: Vec<String>,
     pub(super) ignore_eos: bool,
+    pub(super) allow_degenerate: bool,
     #[cfg(feature = "constrain")]
     constraint: Option<Constraint>,
 }
@@ -56,6 +57,14 @@ impl GenerateOptions {
     #[must_use]
     pub fn with_ignore_eos(mut self, ignore: bool) -> Self {
         self.ignore_eos = ignore;
+        self
+    }
+
+    /// Whether an answer that is no language any more, as [`Degenerate`](super::Degenerate) describes, goes
+    /// on; without it, and unless the end of a text is ignored, it ends.
+    #[must_use]
+    pub fn with_allow_degenerate(mut self, allow: bool) -> Self {
+        self.allow_degenerate = allow;
         self
     }
 

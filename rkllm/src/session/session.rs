@@ -110,6 +110,17 @@ impl Session {
         self.signal.handle()
     }
 
+    /// Puts a LoRA adapter in force from now on, by the name that
+    /// [`ModelOptions::with_lora`](super::ModelOptions::with_lora) gave it, or none. The sequence, which
+    /// another one made, is forgotten.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for a name that is not loaded, [`ErrorKind::Unsupported`] on a backend
+    /// without adapters. The session is as it was then.
+    pub fn set_lora(&mut self, name: Option<&str>) -> Result<()> {
+        self.sequence.set_lora(name)
+    }
+
     /// Forgets the sequence.
     pub fn clear(&mut self) {
         self.sequence.clear();
@@ -128,7 +139,7 @@ impl Session {
         if tokens.is_empty() {
             tokens.extend(self.model.tokenizer().bos());
         }
-        self.begin(ticket, begun, tokens)
+        self.begin(ticket, begun, tokens, false)
     }
 
     /// Continues a prompt of tokens.
@@ -137,7 +148,23 @@ impl Session {
     /// As [`Session::generate`], and [`ErrorKind::Tokenizer`] for ids outside the vocabulary.
     pub fn generate_tokens(&mut self, prompt: &[u32]) -> Result<Answer<'_>> {
         let (ticket, begun) = (self.signal.begin(), Instant::now());
-        self.begin(ticket, begun, prompt.to_vec())
+        self.begin(ticket, begun, prompt.to_vec(), false)
+    }
+
+    /// Puts embeddings `[M, hidden size]`, row-major, in the place of the sequence and computes them now:
+    /// an image between texts, say, whose tokens' rows
+    /// [`Embedding::row`](crate::model::Embedding::row) of [`Model::weights`] gives. [`Session::resume`]
+    /// goes on after them, with an empty text at once; any other prompt takes their place.
+    ///
+    /// Positions of embeddings have no token: they are in no [`Session::tokens`] and no
+    /// [`Statistics`](super::Statistics), no penalty sees them, and the session cannot be saved.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for values that are no rows, [`ErrorKind::Context`] for more than fit,
+    /// [`ErrorKind::Unsupported`] on a backend that takes tokens alone; the session is as it was then.
+    /// [`ErrorKind::NonFinite`] and what else the backend reports; it is empty then.
+    pub fn prefill_embeddings(&mut self, values: &[f32]) -> Result<()> {
+        self.sequence.prefill_embeddings(values)
     }
 
     /// Goes on after the sequence as it is, with `text` added first; an empty one goes on where the last
@@ -146,20 +173,27 @@ impl Session {
     /// # Errors
     /// As [`Session::generate`].
     pub fn resume(&mut self, text: &str) -> Result<Answer<'_>> {
-        if self.tokens().is_empty() {
+        if self.tokens().is_empty() && self.sequence.embedded() == 0 {
             return self.generate(text);
         }
         let (ticket, begun) = (self.signal.begin(), Instant::now());
         let mut tokens = self.tokens().to_vec();
         tokens.extend(self.model.tokenizer().encode(text)?);
-        self.begin(ticket, begun, tokens)
+        self.begin(ticket, begun, tokens, true)
     }
 
-    fn begin(&mut self, ticket: Ticket, begun: Instant, prompt: Vec<u32>) -> Result<Answer<'_>> {
+    fn begin(
+        &mut self,
+        ticket: Ticket,
+        begun: Instant,
+        prompt: Vec<u32>,
+        keep_embeddings: bool,
+    ) -> Result<Answer<'_>> {
         let begin = Begin {
             ticket,
             begun,
             prompt,
+            keep_embeddings,
             in_context: true,
             transcript: None,
             dropped_messages: 0,
@@ -171,8 +205,8 @@ impl Session {
 /// # Errors
 /// [`ErrorKind::Input`] for no token, [`ErrorKind::Context`] for more than fit,
 /// [`ErrorKind::Tokenizer`] for an unknown one.
-pub(super) fn check_prompt(sequence: &Sequence, prompt: &[u32]) -> Result<()> {
-    if prompt.is_empty() {
+pub(super) fn check_prompt(sequence: &Sequence, prompt: &[u32], embedded: usize) -> Result<()> {
+    if prompt.is_empty() && embedded == 0 {
         return Err(Error::new(ErrorKind::Input, "the prompt has no tokens")
             .with_hint("give some text, or start with the model's BOS token"));
     }
@@ -182,10 +216,10 @@ pub(super) fn check_prompt(sequence: &Sequence, prompt: &[u32]) -> Result<()> {
         return Err(Error::new(ErrorKind::Tokenizer, message)
             .with_hint("use the tokenizer that belongs to this model"));
     }
-    if prompt.len() > sequence.context() {
+    if embedded + prompt.len() > sequence.context() {
         let message = format!(
             "the prompt has {} tokens, the context holds {}",
-            prompt.len(),
+            embedded + prompt.len(),
             sequence.context()
         );
         return Err(Error::new(ErrorKind::Context, message)

@@ -67,6 +67,11 @@ pub(super) fn save(sequence: &Sequence, path: &Path, messages: Option<&[u8]>) ->
 }
 
 fn write(sequence: &Sequence, file: &mut File, messages: Option<&[u8]>) -> Result<()> {
+    if sequence.embedded() > 0 {
+        let message = "a sequence that begins with embeddings cannot be saved";
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .with_hint("keep the embeddings and compute them again"));
+    }
     let backend = sequence.backend();
     let (cached, tokens) = (sequence.cached(), sequence.tokens());
     let (Some(fingerprint), Some(state)) = (backend.fingerprint(), backend.state_bytes(cached))

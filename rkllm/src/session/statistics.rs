@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::degenerate::Degenerate;
 use super::stop::Stop;
 
 /// What an answer took, so far or in all.
@@ -28,6 +29,9 @@ pub struct Statistics {
     pub seed: u64,
     /// Why the answer ended; `None` while it goes on, and if it failed.
     pub stop: Option<Stop>,
+    /// What was wrong with an answer that ended by [`Stop::Degenerate`].
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub degenerate: Option<Degenerate>,
 }
 
 impl Statistics {

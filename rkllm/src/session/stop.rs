@@ -18,6 +18,9 @@ pub enum Stop {
     Context,
     /// It is all that its constraint (feature `constrain`) asks for, and nothing more may follow.
     Complete,
+    /// It was no language any more; [`Statistics::degenerate`](super::Statistics::degenerate) says how that
+    /// showed.
+    Degenerate,
     /// A [`CancelHandle`](super::CancelHandle) stopped it, or it was dropped.
     Cancelled,
 }

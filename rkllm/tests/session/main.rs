@@ -8,7 +8,12 @@ mod chat;
 #[cfg(feature = "constrain")]
 mod constrain;
 mod counter;
+mod embeddings;
 mod generate;
+mod lora;
+#[path = "../lora/made.rs"]
+#[allow(dead_code)] // the tests of adapters use the rest
+mod made;
 mod reuse;
 mod small;
 mod state;

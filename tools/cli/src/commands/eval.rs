@@ -1,5 +1,7 @@
 //! `rkllm eval`: how well a model predicts a text, and how far it is from its float baseline.
 
+mod board;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -36,6 +38,9 @@ pub(crate) struct Options {
     /// Also measure the divergence from a float baseline: MODEL itself in f32, or the checkpoint in DIR
     #[arg(long, visible_alias = "kl", value_name = "DIR", num_args = 0..=1, require_equals = true)]
     baseline: Option<Option<PathBuf>>,
+    /// Where the tokenizer of a .rkllm file lies: it cannot be read out of it
+    #[arg(long, value_name = "DIR")]
+    tokenizer: Option<PathBuf>,
     /// Keep the result in the artifact's rkllm.json
     #[arg(long)]
     record: bool,
@@ -103,6 +108,9 @@ struct Baseline {
 
 pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> {
     let text = text::read(&options.text, options.cut.max_chars)?;
+    if board::is_vendor_file(&options.model.path) {
+        return board::run(options, settings, &text);
+    }
     let model = Model::open(&options.model, settings)?;
     let record = options.record.then(|| super::record::Record::open(&options.model.path));
     let record = record.transpose()?;
@@ -220,25 +228,7 @@ fn describe(report: &Report) -> String {
         found.perplexity,
         found.logits_hash,
     );
-    if let (Some(baseline), Some(d)) = (&report.baseline, &report.divergence) {
-        text += &format!(
-            "baseline     {:.4} ({}, f32); loss {:+.2} %\n\
-             KL           mean {:.6}, median {:.6}, 99th percentile {:.6}, largest {:.6} nats\n\
-             top-1        {:.2} % agree\n\
-             logits       cosine {:.6}, MSE {:.6}, MAE {:.6}\n",
-            baseline.perplexity,
-            baseline.model,
-            baseline.loss_percent,
-            d.kl_mean,
-            d.kl_median,
-            d.kl_p99,
-            d.kl_max,
-            d.top1 * 100.0,
-            d.cosine,
-            d.mse,
-            d.mae,
-        );
-    }
+    text += &beside_baseline(report.baseline.as_ref(), report.divergence.as_ref());
     if let Some(terms) = &report.terms {
         text += &format!(
             "terms        {:.1} % right, {} of {}\n",
@@ -248,4 +238,26 @@ fn describe(report: &Report) -> String {
         );
     }
     text + &format!("time         {:.1} s, {:.0} tokens/s\n", report.seconds, report.tokens_per_s)
+}
+
+/// How far the float baseline is, if there is one.
+fn beside_baseline(baseline: Option<&Baseline>, divergence: Option<&Divergence>) -> String {
+    let (Some(baseline), Some(d)) = (baseline, divergence) else { return String::new() };
+    format!(
+        "baseline     {:.4} ({}, f32); loss {:+.2} %\n\
+             KL           mean {:.6}, median {:.6}, 99th percentile {:.6}, largest {:.6} nats\n\
+             top-1        {:.2} % agree\n\
+             logits       cosine {:.6}, MSE {:.6}, MAE {:.6}\n",
+        baseline.perplexity,
+        baseline.model,
+        baseline.loss_percent,
+        d.kl_mean,
+        d.kl_median,
+        d.kl_p99,
+        d.kl_max,
+        d.top1 * 100.0,
+        d.cosine,
+        d.mse,
+        d.mae,
+    )
 }
