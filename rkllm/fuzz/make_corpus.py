@@ -147,3 +147,29 @@ artifact("w8a8-g4-zero-points", config("Llama", **rules(8, 4, False, r"re:.*lm_h
 artifact("w4a16-g8", config("Llama", **rules(4, 8)), quantised(4, 8, scale="F16"))
 artifact("w4a16-zero-points", config("Llama", **rules(4, None, False)), quantised(4, symmetric=False))
 artifact("int8-embedding", config("Llama", tie_word_embeddings=True, **rules(4)), quantised(4, embedding="I8"))
+
+
+def vendor(case, name, *parts):
+    content = b"".join(part if isinstance(part, bytes) else part.encode() + b"\0" for part in parts)
+    save("vendor_file", case, name.encode() + b"\0" + content)
+
+
+magic = bytes([0xf1, 2, 3, 4, 0, 0, 0, 1])
+line = ("rkllm-toolkit version: {}, max_context_limit: {}, npu_core_num: {}, target_platform: {}, "
+        "model_dtype: {}")
+vendor("log-line", "m.rkllm", magic, line.format("1.2.1", 4096, 3, "RK3588", "W8A8"))
+vendor("contradiction", "m-w4a16_g64-rk3576_v1.2.1.rkllm", magic, line.format("1.3.0", 16384, 3, "RK3588", "w8a8_g128"))
+vendor("old", "m.rkllm", magic, line.format("1.0.2b6", 512, 9, "rk3562", "w4a8_g32"))
+vendor("keys", "Qwen2.5-1.5B.rkllm", magic, "max_context_limit", "4096", "npu_core_num", "3", "target_platform",
+       "RK3588S", "model_dtype", "fp16", "rkllm-toolkit", "1.1.4")
+vendor("tensors", "0.5b-w8a8.rkllm.part", magic, "blk.0.attn_q.weight", "blk.27.ffn_down.weight_rkllm_spilt_0",
+       "blk.4294967295.x", "{% for message in messages %}{{ message.content }}{% endfor %}")
+vendor("json", "m.rkllm", magic, json.dumps(dict(target_platform="rv1126b", max_context=4096, num_npu_core=1,
+                                                 quantized_dtype="w4a16_g128")))
+vendor("end-mark", "m.rkllm", magic + b"\x81" * (1 << 10), b"rkllm-toolkit version: 1.1.4\0")
+vendor("lfs-pointer", "m.rkllm", b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d" * 32
+       + b"\nsize 1693413512\n")
+vendor("html", "m.rkllm", b"\n<!DOCTYPE html><title>404</title>")
+for kind, start in dict(gguf=b"GGUF\3\0\0\0", rknn=b"RKNN\0\0\0\0\6", zip=b"PK\3\4", elf=b"\x7fELF\2\1",
+                        safetensors=b"\x40" + bytes(7) + b'{"a":{}}').items():
+    vendor(kind, "m.rkllm", start)

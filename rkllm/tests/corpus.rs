@@ -1,5 +1,5 @@
 //! The fuzzers' corpora as an ordinary test, with simple deterministic mutations of each file.
-//! More: `cd rkllm && cargo +nightly fuzz run config` (or `safetensors`, `artifact`).
+//! More: `cd rkllm && cargo +nightly fuzz run config` (or `safetensors`, `artifact`, `vendor_file`).
 
 #[path = "corpus/targets.rs"]
 mod targets;
@@ -78,4 +78,10 @@ fn safetensors_files() {
 #[test]
 fn artifacts() {
     run("artifact", targets::artifact);
+}
+
+#[cfg(feature = "npu")]
+#[test]
+fn vendor_files() {
+    run("vendor_file", targets::vendor_file);
 }

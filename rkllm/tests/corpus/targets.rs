@@ -62,3 +62,33 @@ pub(crate) fn artifact(data: &[u8]) -> bool {
     }
     accepted
 }
+
+/// The name of a file, a zero byte, and its content; small inputs are looked at again as if they had the
+/// length of a model and ended early. Accepted is what may be a model of which something was found.
+#[cfg(feature = "npu")]
+pub(crate) fn vendor_file(data: &[u8]) -> bool {
+    use std::io::Cursor;
+
+    use rkllm::npu::file::{Certainty, InspectOptions, Verdict, inspect_reader};
+    use rkllm::soc::Soc;
+
+    let Some(end) = data.iter().position(|&byte| byte == 0) else { return false };
+    let name = String::from_utf8_lossy(&data[..end]);
+    let bytes = &data[end + 1..];
+    let options = InspectOptions { deep: false, target: Some(Soc::Rk3588) };
+    let small = inspect_reader(Cursor::new(bytes), bytes.len() as u64, &name, &options).unwrap();
+    assert!(small.searched == bytes.len() as u64 && small.size == small.searched);
+    let length = bytes.len().max(1 << 20) as u64;
+    let found = inspect_reader(Cursor::new(bytes), length, &name, &options).unwrap();
+    for found in [&small, &found] {
+        assert!(found.strings.len() <= 32 && found.magic.len() <= 32);
+        assert!(found.strings.iter().all(|s| s.bytes().all(|b| (b' '..=b'~').contains(&b))));
+        assert!(found.items.iter().all(|item| item.value.len() <= 128 && !item.from.is_empty()));
+        assert!(found.problems.iter().all(|p| !p.message.is_empty() && !p.advice.is_empty()));
+        let clean = matches!(found.verdict(), Verdict::Plausible | Verdict::Unrecognized);
+        assert_eq!(clean, found.problems.is_empty());
+        assert!(found.fits_target.is_none() || found.item("platform").is_some());
+    }
+    let inferred = |item: &&rkllm::npu::file::Item| item.certainty == Certainty::Inferred;
+    found.verdict() != Verdict::NotAModel && found.items.iter().filter(inferred).count() > 0
+}
