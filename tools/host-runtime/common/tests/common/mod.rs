@@ -1,0 +1,123 @@
+//! The stand-ins beside the tests, as files that programs load.
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Which ABI a stand-in speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    V1_2,
+    V1_3,
+}
+
+pub(crate) const BOTH: [Speaks; 2] = [Speaks::V1_2, Speaks::V1_3];
+
+/// The small model in the repository.
+pub(crate) fn tutor_nano() -> PathBuf {
+    repository().join("models/tutor-nano").canonicalize().unwrap()
+}
+
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
+}
+
+/// The stand-in in a directory of its own, named as programs expect it.
+pub(crate) struct Board {
+    dir: tempfile::TempDir,
+}
+
+impl Board {
+    pub(crate) fn new(speaks: Speaks) -> Self {
+        let name = match speaks {
+            Speaks::V1_2 => "librkllmrt_1_2.so",
+            Speaks::V1_3 => "librkllmrt.so",
+        };
+        // Cargo builds it with the tests, into their directory.
+        let beside = std::env::current_exe().unwrap().parent().unwrap().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy(&beside, dir.path().join("librkllmrt.so"))
+            .unwrap_or_else(|e| panic!("{}: {e}", beside.display()));
+        Self { dir }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn library(&self) -> PathBuf {
+        self.dir.path().join("librkllmrt.so")
+    }
+
+    /// A file beside the library.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A file that points to the small model: `rkllm::npu` wants a file.
+    pub(crate) fn pointer(&self) -> PathBuf {
+        self.write("tutor-nano.rkllm", &format!("model = {}\n", tutor_nano().display()))
+    }
+
+    /// A program of tests/programs, linked against the library as programs for the board are.
+    pub(crate) fn program(&self, source: &str) -> PathBuf {
+        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
+        let (variable, usual) = if source.ends_with(".c") { ("CC", "cc") } else { ("CXX", "c++") };
+        let compiler = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
+        let out = self.dir.path().join(source.replace('.', "_"));
+        let built = Command::new(&compiler)
+            .args(["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+            .arg(&out)
+            .arg(programs.join(source))
+            .arg("-I")
+            .arg(repository().join("rkllm-sys/include"))
+            .arg("-L")
+            .arg(self.dir())
+            .args(["-lrkllmrt", "-lpthread"])
+            .output()
+            .unwrap_or_else(|e| panic!("{compiler}: {e}"));
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        out
+    }
+
+    /// A command that finds the library, with greedy tests' noise off.
+    ///
+    /// `RKLLM_TEST_EMULATOR` has the words before a program where its processor is not the computer's own.
+    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
+        let words = std::env::var("RKLLM_TEST_EMULATOR").unwrap_or_default();
+        let mut words =
+            words.split_whitespace().map(OsStr::new).chain([program.as_ref().as_os_str()]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
+        self.prepare(command)
+    }
+
+    /// A command that runs a script in Python, by the interpreter that `RKLLM_TEST_PYTHON` names.
+    pub(crate) fn python(&self, script: impl AsRef<Path>) -> Command {
+        let python = std::env::var_os("RKLLM_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+        let mut command = Command::new(python);
+        command.arg(script.as_ref());
+        self.prepare(command)
+    }
+
+    fn prepare(&self, mut command: Command) -> Command {
+        command.env("LD_LIBRARY_PATH", self.dir()).current_dir(self.dir());
+        for name in
+            ["RKLLM_HOST_FAULT", "RKLLM_HOST_FAULT_ONCE", "RKLLM_HOST_MODEL", "RKLLM_LOG_LEVEL"]
+        {
+            command.env_remove(name);
+        }
+        command
+    }
+}
+
+/// Standard output of a program that succeeded.
+pub(crate) fn said(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    let (out, err) = (String::from_utf8_lossy(out), String::from_utf8_lossy(err));
+    assert!(output.status.success(), "{:?}\n{out}\n{err}", output.status);
+    out.into_owned()
+}

@@ -1,0 +1,187 @@
+//! Every fault of the stand-ins through `rkllm::npu::worker`: a typed error in time, this process unharmed, the
+//! next request answered after a restart.
+//!
+//! A program with a `main` of its own: its workers are itself, as they are of an application.
+
+mod common;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::{BOTH, Board, Speaks};
+use rkllm::npu::worker::{Cause, Failure, LockPolicy, Worker, WorkerOptions, serve_if_asked};
+use rkllm::npu::{NpuOptions, NpuSampling, RunOptions};
+use rkllm::session::{NpuChat, Stop};
+use rkllm::{Error, ErrorKind};
+
+const SIGILL: i32 = 4;
+const SIGABRT: i32 = 6;
+const SIGSEGV: i32 = 11;
+
+/// What a hang may last before the worker gives up, and how long it then waits for an abort.
+const LIMIT: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_millis(500);
+/// For loading the small model again on a busy machine; measured are some hundred milliseconds.
+const SOON: Duration = Duration::from_secs(10);
+const QUESTION: &str = "What is the unit of pressure?";
+
+fn main() {
+    serve_if_asked();
+    if std::env::args().any(|argument| argument == "--list") {
+        println!("every_fault: test\nfloods: test\nas_without_a_worker: test");
+        return;
+    }
+    // A worker is another program, which a processor that is emulated for one process cannot start.
+    if std::env::var_os("RKLLM_TEST_EMULATOR").is_some() {
+        println!("skipped: workers are programs, and RKLLM_TEST_EMULATOR emulates one");
+        return;
+    }
+    for speaks in BOTH {
+        loads_that_fail(speaks);
+        runs_that_fail(speaks);
+        floods(speaks);
+        as_without_a_worker(speaks);
+    }
+    println!("ok: every fault on both ABIs");
+}
+
+/// A stand-in, its model, and the file that tells it that the fault has happened.
+struct Bench {
+    board: Board,
+    model: PathBuf,
+}
+
+impl Bench {
+    fn new(speaks: Speaks) -> Self {
+        let board = Board::new(speaks);
+        let model = board.pointer();
+        Self { board, model }
+    }
+
+    /// A worker's options whose runtime fails so, once.
+    fn failing(&self, fault: &str) -> WorkerOptions {
+        let once = self.board.dir().join("happened");
+        let _ = std::fs::remove_file(&once);
+        WorkerOptions::default()
+            .with_library(self.board.library())
+            .with_env("RKLLM_LOCK_DIR", self.board.dir())
+            .with_lock(LockPolicy::Fail)
+            .with_env("RKLLM_HOST_FAULT", fault)
+            .with_env("RKLLM_HOST_FAULT_ONCE", once)
+            .with_load_limit(LIMIT)
+            .with_first_token_limit(LIMIT)
+            .with_token_limit(LIMIT)
+            .with_grace(GRACE)
+    }
+
+    fn load(&self, options: WorkerOptions) -> rkllm::Result<Worker> {
+        let greedy = NpuOptions::default().with_sampling(NpuSampling::greedy());
+        options.load(&self.model, greedy.with_max_new_tokens(24))
+    }
+}
+
+fn assert_answers(worker: &mut Worker) -> String {
+    let (text, report) = worker.generate(QUESTION, &RunOptions::default()).unwrap();
+    assert!(!text.is_empty() && report.tokens > 0);
+    text
+}
+
+#[track_caller]
+fn assert_is(fault: &str, error: &Error, kind: ErrorKind, cause: &Cause) {
+    let failure = Failure::of(error).unwrap_or_else(|| panic!("{fault}: no failure: {error}"));
+    assert_eq!(error.kind(), kind, "{fault}: {error}");
+    let alike = match (&failure.cause, cause) {
+        (Cause::Timeout(found), Cause::Timeout(least)) => found >= least,
+        (found, wanted) => found == wanted,
+    };
+    assert!(alike, "{fault}: {:?}: {error}", failure.cause);
+    assert!(error.hint().is_some(), "{fault}: {error}");
+    if kind == ErrorKind::Memory {
+        assert!(error.to_string().contains("failed to malloc npu memory"), "{fault}: {error}");
+    }
+}
+
+fn loads_that_fail(speaks: Speaks) {
+    let bench = Bench::new(speaks);
+    for (fault, kind, cause) in [
+        ("init-null", ErrorKind::Runtime, Cause::NullHandle),
+        ("init-fail", ErrorKind::Runtime, Cause::Runtime),
+        ("oom", ErrorKind::Memory, Cause::Runtime),
+        ("init-segv", ErrorKind::Crashed, Cause::Signal(SIGSEGV)),
+        ("init-hang", ErrorKind::Timeout, Cause::Timeout(LIMIT)),
+    ] {
+        let options = bench.failing(fault);
+        let begun = Instant::now();
+        let error = bench.load(options.clone()).map(drop).unwrap_err();
+        assert_is(fault, &error, kind, &cause);
+        assert!(begun.elapsed() < LIMIT + GRACE + SOON, "{fault}: {:?}", begun.elapsed());
+        let begun = Instant::now();
+        assert_answers(&mut bench.load(options).unwrap());
+        assert!(begun.elapsed() < SOON, "{fault}: {:?}", begun.elapsed());
+    }
+}
+
+fn runs_that_fail(speaks: Speaks) {
+    let bench = Bench::new(speaks);
+    let mut answers = Vec::new();
+    for (fault, kind, cause) in [
+        ("segv-run:2", ErrorKind::Crashed, Cause::Signal(SIGSEGV)),
+        ("ill-run", ErrorKind::Crashed, Cause::Signal(SIGILL)),
+        ("abort-run:1", ErrorKind::Crashed, Cause::Signal(SIGABRT)),
+        ("exit-run:1", ErrorKind::Crashed, Cause::Exit(70)),
+        ("hang-run:1", ErrorKind::Timeout, Cause::Timeout(LIMIT)),
+        ("oom-run:1", ErrorKind::Memory, Cause::Runtime),
+        ("error-state:2", ErrorKind::Runtime, Cause::Runtime),
+        ("fail-run", ErrorKind::Runtime, Cause::Runtime),
+    ] {
+        let mut worker = bench.load(bench.failing(fault)).unwrap();
+        let begun = Instant::now();
+        let error = worker.generate(QUESTION, &RunOptions::default()).unwrap_err();
+        assert_is(fault, &error, kind, &cause);
+        assert!(begun.elapsed() < LIMIT + GRACE + SOON, "{fault}: {:?}", begun.elapsed());
+        let begun = Instant::now();
+        worker.restart().unwrap();
+        answers.push(assert_answers(&mut worker));
+        let took = begun.elapsed();
+        println!("{speaks:?} {fault}: restarted and answered in {} ms", took.as_millis());
+        assert!(took < SOON, "{fault}: {took:?}");
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "a greedy answer is one answer: {answers:?}");
+}
+
+/// What is no language ends, and says why it may be.
+fn floods(speaks: Speaks) {
+    for fault in ["exclamation", "pad", "garbage"] {
+        let bench = Bench::new(speaks);
+        let model = bench
+            .failing(fault)
+            .load(&bench.model, NpuOptions::default().with_max_new_tokens(400).with_context(1024))
+            .unwrap();
+        let mut chat = NpuChat::new(model);
+        let mut answer = chat.ask(QUESTION).unwrap();
+        for piece in &mut answer {
+            piece.unwrap();
+        }
+        let statistics = *answer.statistics();
+        assert_eq!(statistics.stop, Some(Stop::Degenerate), "{fault}: {statistics:?}");
+        let told = statistics.degenerate.unwrap().to_string();
+        assert!(told.contains("driver older than 0.9.8"), "{fault}: {told}");
+    }
+}
+
+/// A process between changes nothing of what is said.
+fn as_without_a_worker(speaks: Speaks) {
+    let bench = Bench::new(speaks);
+    let mut worker = bench.load(bench.failing("")).unwrap();
+    let said = assert_answers(&mut worker);
+    drop(worker);
+    let runtime = rkllm::npu::Runtime::open(bench.board.library()).unwrap();
+    let mut here = NpuOptions::default()
+        .with_runtime(runtime)
+        .with_sampling(NpuSampling::greedy())
+        .with_max_new_tokens(24)
+        .load(&bench.model)
+        .unwrap();
+    assert_eq!(here.generate(QUESTION, &RunOptions::default()).unwrap().0, said);
+}
