@@ -6,10 +6,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use rkllm::model::Load;
 use rkllm::quant::{Clip, QuantScheme};
+use rkllm::session::ModelOptions;
 
 use crate::commands::parser;
 use crate::commands::{
-    bench, chat, compare, completions, convert, eval, generate, inspect, logits, models, verify,
+    bench, chat, compare, completions, convert, doctor, eval, generate, host_runtime, inspect,
+    logits, models, verify,
 };
 use crate::system;
 
@@ -31,7 +33,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Quantise a checkpoint into an artifact
     Convert(convert::Options),
-    /// Show what a checkpoint or an artifact holds
+    /// Show what a checkpoint, an artifact or a .rkllm file holds
     Inspect(inspect::Options),
     /// Check an artifact's files against its manifest
     Verify(verify::Options),
@@ -49,8 +51,15 @@ pub(crate) enum Command {
     Chat(chat::Options),
     /// List models to deploy: size, licence, the scheme to choose on each SoC
     Models(models::Options),
+    /// Tell which board this is and what stands in the way of its NPU
+    Doctor(doctor::Options),
+    /// Stand-ins for Rockchip's libraries, to run programs written for the board on this computer
+    HostRuntime(host_runtime::Options),
     /// Print a completion script for a shell
     Completions(completions::Options),
+    /// Hold a model on the NPU for a program that asked for it
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Options of every command.
@@ -115,6 +124,27 @@ pub(crate) struct LoadArgs {
     /// Map the files, or copy them to memory: a mapped file must not shrink while it is used
     #[arg(long = "load", value_name = "HOW", default_value = "map", value_parser = load_parser())]
     pub(crate) load: Load,
+}
+
+/// An adapter on top of the model.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoraArgs {
+    /// LoRA adapter to run beside the weights: a directory that PEFT saved
+    #[arg(long, value_name = "DIR")]
+    lora: Option<PathBuf>,
+    /// Strength of the adapter
+    #[arg(long, value_name = "SCALE", default_value_t = 1.0, requires = "lora")]
+    lora_scale: f32,
+}
+
+impl LoraArgs {
+    /// `options` with the adapter, if there is one.
+    pub(crate) fn add_to(&self, options: ModelOptions) -> ModelOptions {
+        match &self.lora {
+            Some(dir) => options.with_lora("lora", dir, self.lora_scale),
+            None => options,
+        }
+    }
 }
 
 /// One of the schemes, by name.

@@ -22,6 +22,7 @@ use clap::Parser;
 use args::{Cli, Command, Settings};
 
 fn main() -> ExitCode {
+    rkllm::npu::worker::serve_if_asked();
     let cli = Cli::parse();
     let settings = Settings::resolve(cli.global);
     interrupt::install();
@@ -36,7 +37,10 @@ fn main() -> ExitCode {
         Command::Generate(options) => commands::generate::run(&options, &settings),
         Command::Chat(options) => commands::chat::run(&options, &settings),
         Command::Models(options) => commands::models::run(&options, &settings),
+        Command::Doctor(options) => commands::doctor::run(&options, &settings),
+        Command::HostRuntime(options) => commands::host_runtime::run(&options, &settings),
         Command::Completions(options) => commands::completions::run(&options),
+        Command::Worker => commands::worker::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

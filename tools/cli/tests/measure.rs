@@ -257,6 +257,28 @@ fn generate_streams_the_text_that_json_reports() {
 }
 
 #[test]
+fn generate_runs_an_adapter_beside_the_weights() {
+    let small = Small::new();
+    let adapter = small.adapter();
+    let generate = |extra: &[&str]| {
+        let mut command = rkllm();
+        command.arg("generate").arg(small.model()).args(["--prompt", "w1 w2 w3", "--greedy"]);
+        command.args(["--max-tokens", "12", "--dtype", "w8a8"]).args(extra);
+        command
+    };
+    let lora = ["--lora", adapter.to_str().unwrap()];
+    let plain = json_of(&mut generate(&[]));
+    assert_ne!(json_of(&mut generate(&lora))["tokens"], plain["tokens"]);
+    let off = json_of(&mut generate(&[&lora[..], &["--lora-scale", "0"]].concat()));
+    assert_eq!(off["tokens"], plain["tokens"]);
+
+    let model = small.model();
+    let said = failure_of(&mut generate(&["--lora", model.to_str().unwrap()]), 1);
+    assert!(said.contains("adapter_config.json"), "{said}");
+    failure_of(&mut generate(&["--lora-scale", "2"]), 2);
+}
+
+#[test]
 fn generate_samples_as_it_is_told() {
     let small = Small::new();
     let run = |extra: &[&str]| {

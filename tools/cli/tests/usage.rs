@@ -7,7 +7,7 @@ use std::process::{Command as Process, Stdio};
 
 use common::{failure_of, rkllm};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "convert",
     "inspect",
     "verify",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 10] = [
     "logits",
     "generate",
     "models",
+    "doctor",
     "completions",
 ];
 

@@ -10,7 +10,7 @@ use rkllm::model::{Checkpoint, Tokenizer};
 use rkllm::session::{Chat, ContextPolicy, Model, Statistics, Stop};
 use serde::Serialize;
 
-use crate::args::{ModelArgs, Settings};
+use crate::args::{LoraArgs, ModelArgs, Settings};
 use crate::interrupt::Answering;
 use crate::output;
 use crate::sampling::SamplingArgs;
@@ -22,6 +22,8 @@ use input::Input;
 pub(crate) struct Options {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    lora: LoraArgs,
     /// Instructions for the whole conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -96,10 +98,11 @@ pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> 
 
 fn open(options: &Options, settings: &Settings) -> anyhow::Result<Model> {
     let ModelArgs { path, dtype, quantize, load } = &options.model;
-    let mut open = Model::options()
+    let open = Model::options()
         .with_threads(settings.threads)
         .with_clip(quantize.clip)
         .with_asymmetric(quantize.asymmetric);
+    let mut open = options.lora.add_to(open);
     if let Some(dtype) = *dtype {
         open = open.with_dtype(dtype);
     }
@@ -174,6 +177,9 @@ fn answer(
         Some(Stop::Context) => output::note("[context full]"),
         Some(Stop::MaxTokens) => output::note("[--max-tokens reached]"),
         _ => {}
+    }
+    if let Some(degenerate) = statistics.degenerate {
+        output::note(&format!("[ended: {degenerate}]"));
     }
     if options.stats && !settings.quiet {
         output::note(&commands::summary(&statistics));

@@ -7,7 +7,7 @@ use rkllm::quant::QuantScheme;
 use rkllm::session::{Model, Statistics, Stop};
 use serde::Serialize;
 
-use crate::args::{ModelArgs, Settings};
+use crate::args::{LoraArgs, ModelArgs, Settings};
 use crate::output;
 use crate::sampling::SamplingArgs;
 
@@ -21,6 +21,8 @@ pub(crate) struct Options {
     /// New tokens at most
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = super::positive())]
     max_tokens: usize,
+    #[command(flatten)]
+    lora: LoraArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
 }
@@ -77,6 +79,9 @@ pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> 
         return output::json(&report);
     }
     output::print("\n")?;
+    if let Some(degenerate) = statistics.degenerate {
+        output::note(&format!("[ended: {degenerate}]"));
+    }
     if !settings.quiet {
         output::note(&summary(&report, &statistics));
     }
@@ -99,7 +104,7 @@ fn open(
         Some(dtype) => model.with_dtype(dtype),
         None => model,
     };
-    model.build(checkpoint, tokenizer)
+    options.lora.add_to(model).build(checkpoint, tokenizer)
 }
 
 /// One line about the run.
@@ -113,6 +118,7 @@ fn summary(report: &Report, statistics: &Statistics) -> String {
         Some(Stop::MaxTokens) => "--max-tokens reached",
         Some(Stop::Context) => "context full",
         Some(Stop::StopString) => "--stop found",
+        Some(Stop::Degenerate) => "it was no language any more",
         Some(Stop::Complete) => "the answer is complete",
         _ => "stopped",
     };

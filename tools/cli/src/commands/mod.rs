@@ -5,13 +5,16 @@ pub(crate) mod chat;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod convert;
+pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod generate;
+pub(crate) mod host_runtime;
 pub(crate) mod inspect;
 pub(crate) mod logits;
 pub(crate) mod models;
 mod record;
 pub(crate) mod verify;
+pub(crate) mod worker;
 
 use std::str::FromStr;
 

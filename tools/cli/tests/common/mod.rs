@@ -75,6 +75,28 @@ impl Small {
         small
     }
 
+    /// A LoRA adapter of the model: a strong one of its second layer, of rank 1.
+    pub(crate) fn adapter(&self) -> PathBuf {
+        let dir = self.path("adapter");
+        fs::create_dir(&dir).unwrap();
+        let config = json!({ "peft_type": "LORA", "r": 1, "lora_alpha": 8, "bias": "none",
+            "target_modules": ["down_proj"], "layers_to_transform": [1] });
+        fs::write(dir.join("adapter_config.json"), config.to_string()).unwrap();
+        let values = |count: usize| -> Vec<u8> {
+            (0..count).flat_map(|i| (((i * 37) % 19) as f32 - 9.0).to_le_bytes()).collect()
+        };
+        let (a, b) = (values(INNER), values(HIDDEN));
+        let name =
+            |m: &str| format!("base_model.model.model.layers.1.mlp.down_proj.lora_{m}.weight");
+        let tensors = [
+            (name("A"), TensorView::new(Dtype::F32, vec![1, INNER], &a).unwrap()),
+            (name("B"), TensorView::new(Dtype::F32, vec![HIDDEN, 1], &b).unwrap()),
+        ];
+        let file = dir.join("adapter_model.safetensors");
+        safetensors::serialize_to_file(tensors, None, &file).unwrap();
+        dir
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
