@@ -1,15 +1,15 @@
 //! Linear layers on the CPU.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pool::Pool;
 use crate::kernels::int::{Activations8, Activations16};
-use crate::kernels::{Columns, ColumnsAt, Kernel};
+use crate::kernels::{Columns, Kernel};
 use crate::model::{LinearData, LinearWeights};
-use crate::quant::QuantizedRows;
 use crate::{Linear, Result};
 
-/// Rows of weights a task takes at least; fewer would cost more in handing out than in computing.
+/// Rows of weights that a decode task takes a multiple of; fewer would cost more in handing out than in computing.
 const MIN_ROWS: usize = 16;
 
 /// What all layers of an engine share.
@@ -31,23 +31,35 @@ impl Device {
     pub(crate) fn new(kernel: Kernel, pool: Pool) -> Self {
         Self { kernel, pool: Arc::new(pool), scratch: Arc::default() }
     }
+}
 
-    /// Calls `rows(range)` on disjoint ranges of multiples of 16 rows that cover `0..n`, for `m` tokens.
-    fn split_rows(&self, m: usize, n: usize, rows: impl Fn(std::ops::Range<usize>) + Sync) {
-        // Decoding waits for memory: a kernel reads its range as several long streams, so each
-        // thread gets one large range. Otherwise four tasks a thread level out cores of different
-        // speed and a busy machine.
-        let wanted = self.pool.threads() * if m == 1 { 1 } else { 4 };
-        let step = n.div_ceil(wanted).next_multiple_of(MIN_ROWS);
-        self.pool.run(n.div_ceil(step), &|_, task| {
-            rows(task * step..((task + 1) * step).min(n));
-        });
-    }
+/// Rows of one part that a thread computes at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Task {
+    part: usize,
+    rows: Range<usize>,
+}
+
+/// What parts have in common that are computed in one fork, from one quantised input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Float,
+    Quantized { bits: u32, group: usize },
+}
+
+/// Neighbouring parts of one kind, cut into tasks.
+struct Fork {
+    kind: Kind,
+    decode: Vec<Task>,
+    prefill: Vec<Task>,
 }
 
 /// One linear layer, or several with one input whose outputs stand side by side.
 pub(crate) struct CpuLinear {
     parts: Vec<LinearWeights>,
+    /// The column at which each part's outputs begin.
+    first: Vec<usize>,
+    forks: Vec<Fork>,
     n: usize,
     k: usize,
     device: Device,
@@ -59,41 +71,107 @@ impl CpuLinear {
     pub(crate) fn new(parts: Vec<LinearWeights>, device: &Device) -> Self {
         let k = parts[0].k;
         assert!(parts.iter().all(|part| part.k == k), "layers of one input differ in K");
-        Self { n: parts.iter().map(|part| part.n).sum(), k, parts, device: device.clone() }
+        let mut n = 0;
+        let mut first = Vec::with_capacity(parts.len());
+        let mut forks: Vec<Fork> = Vec::new();
+        for (index, part) in parts.iter().enumerate() {
+            first.push(n);
+            n += part.n;
+            let kind = match &part.data {
+                LinearData::Float(..) => Kind::Float,
+                LinearData::Quantized(w) => Kind::Quantized { bits: w.bits, group: w.group },
+            };
+            if forks.last().is_none_or(|fork| fork.kind != kind) {
+                forks.push(Fork { kind, decode: Vec::new(), prefill: Vec::new() });
+            }
+            let fork = forks.last_mut().expect("one was pushed");
+            let threads = device.pool.threads();
+            // Decoding waits for memory: a kernel reads its range as several long streams, so each
+            // thread gets one large range.
+            let large = part.n.div_ceil(threads).next_multiple_of(MIN_ROWS);
+            cut(index, part.n, large, &mut fork.decode);
+            cut(index, part.n, rows_per_task(part.n, threads), &mut fork.prefill);
+        }
+        Self { parts, first, forks, n, k, device: device.clone() }
     }
 
-    fn float(&self, x: &[f32], part: &LinearWeights, y: ColumnsAt<'_>) {
-        let LinearData::Float(dtype, data) = &part.data else {
-            unreachable!("chosen by `forward`")
-        };
-        let ops = self.device.kernel.float();
-        // SAFETY: tasks have disjoint rows, so disjoint columns of `y`.
-        self.device.split_rows(x.len() / self.k, part.n, |rows| unsafe {
-            ops.rows(x, self.k, *dtype, data, rows, y);
+    /// Calls `product(part, rows)` for every task of the fork, then adds the biases, which come last and unfused.
+    fn run(&self, fork: &Fork, y: Columns<'_>, product: &(dyn Fn(usize, Range<usize>) + Sync)) {
+        let tasks = if y.rows() == 1 { &fork.decode } else { &fork.prefill };
+        self.device.pool.run(tasks.len(), &|_, task| {
+            let Task { part, rows } = &tasks[task];
+            product(*part, rows.clone());
+            if let Some(bias) = &self.parts[*part].bias {
+                for m in 0..y.rows() {
+                    // SAFETY: this task alone has these columns, which lie in the part's.
+                    let y = unsafe {
+                        let to = y.at(m, self.first[*part] + rows.start);
+                        std::slice::from_raw_parts_mut(to, rows.len())
+                    };
+                    for (y, b) in y.iter_mut().zip(&bias[rows.clone()]) {
+                        *y += b;
+                    }
+                }
+            }
         });
     }
 
-    fn quantized(&self, x: &[f32], w: &QuantizedRows, fresh: bool, y: ColumnsAt<'_>) {
+    fn float(&self, x: &[f32], fork: &Fork, y: Columns<'_>) {
+        let ops = self.device.kernel.float();
+        self.run(fork, y, &|part, rows| {
+            let LinearData::Float(dtype, data) = &self.parts[part].data else {
+                unreachable!("a fork has parts of one kind")
+            };
+            // SAFETY: tasks have disjoint rows, so disjoint columns of `y`.
+            unsafe { ops.rows(x, self.k, *dtype, data, rows, y.offset(self.first[part])) };
+        });
+    }
+
+    fn quantized(&self, x: &[f32], bits: u32, group: usize, fork: &Fork, y: Columns<'_>) {
         let int = self.device.kernel.int();
+        let weights = |part: usize| match &self.parts[part].data {
+            LinearData::Quantized(w) => w,
+            LinearData::Float(..) => unreachable!("a fork has parts of one kind"),
+        };
         let mut scratch = self.device.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let scratch = &mut *scratch;
-        if w.bits == 8 {
-            if fresh {
-                int.quantize8(x, self.k, w.group, &mut scratch.eight);
-            }
-            let x = &scratch.eight;
-            // SAFETY: tasks have disjoint rows; `x` was made from this K and group; the loader
-            // checked that `w` holds what it says; `y` has this part's columns.
-            self.device.split_rows(x.m, w.n, |rows| unsafe { int.w8a8(x, w, rows, y) });
+        let Scratch { eight, sixteen } = &mut *scratch;
+        let pool = &self.device.pool;
+        if bits == 8 {
+            let places = eight.prepare(y.rows(), self.k, group);
+            // SAFETY: one task per block.
+            pool.run(places.blocks(), &|_, block| unsafe {
+                int.quantize8_block(x, &places, block);
+            });
+            // SAFETY: tasks have disjoint rows; `eight` was made for this K and group; the loader checked that the
+            // weights hold what they say; `y` has the columns of all parts.
+            self.run(fork, y, &|part, rows| unsafe {
+                int.w8a8(eight, weights(part), rows, y.offset(self.first[part]));
+            });
         } else {
-            if fresh {
-                int.quantize16(x, self.k, w.group, &mut scratch.sixteen);
-            }
-            let x = &scratch.sixteen;
+            let places = sixteen.prepare(y.rows(), self.k, group);
+            // SAFETY: one task per block.
+            pool.run(places.blocks(), &|_, block| unsafe {
+                int.quantize16_block(x, &places, block);
+            });
             // SAFETY: as above.
-            self.device.split_rows(x.m, w.n, |rows| unsafe { int.w4a16(x, w, rows, y) });
+            self.run(fork, y, &|part, rows| unsafe {
+                int.w4a16(sixteen, weights(part), rows, y.offset(self.first[part]));
+            });
         }
     }
+}
+
+/// Cuts the `n` rows of a part into ranges of `step`.
+fn cut(part: usize, n: usize, step: usize, tasks: &mut Vec<Task>) {
+    let starts = (0..n).step_by(step.max(1));
+    tasks.extend(starts.map(|start| Task { part, rows: start..n.min(start + step) }));
+}
+
+/// Rows of a prefill task: the more, the less often activations pass by, as long as no thread waits for the last
+/// task of another. Of equal ends the larger one.
+fn rows_per_task(n: usize, threads: usize) -> usize {
+    let end = |step: usize| n.div_ceil(step).div_ceil(threads) * step;
+    [128, 96, 64, 32].into_iter().min_by_key(|&step| end(step)).expect("there are candidates")
 }
 
 impl Linear for CpuLinear {
@@ -109,32 +187,36 @@ impl Linear for CpuLinear {
         let m = x.len() / self.k;
         assert!(x.len() == m * self.k && y.len() == m * self.n, "wrong shape");
         let columns = Columns::new(y, self.n);
-        let mut first = 0;
-        // Parts of one kind share the quantised input of the part before.
-        let mut quantized_as = None;
-        for part in &self.parts {
-            let out = columns.offset(first);
-            match &part.data {
-                LinearData::Float(..) => self.float(x, part, out),
-                LinearData::Quantized(w) => {
-                    let kind = Some((w.bits, w.group));
-                    self.quantized(x, w, quantized_as != kind, out);
-                    quantized_as = kind;
-                }
+        for fork in &self.forks {
+            match fork.kind {
+                Kind::Float => self.float(x, fork, columns),
+                Kind::Quantized { bits, group } => self.quantized(x, bits, group, fork, columns),
             }
-            first += part.n;
-        }
-        let mut first = 0;
-        for part in &self.parts {
-            if let Some(bias) = &part.bias {
-                for row in y.chunks_exact_mut(self.n) {
-                    for (y, b) in row[first..first + part.n].iter_mut().zip(bias) {
-                        *y += b;
-                    }
-                }
-            }
-            first += part.n;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every row once, whatever the number of threads; no thread has more than a task above its share.
+    #[test]
+    fn tasks_cover_the_rows() {
+        for n in [1, 16, 31, 32, 33, 128, 896, 1152, 4864, 151_936] {
+            for threads in 1..=9 {
+                let step = rows_per_task(n, threads);
+                let mut tasks = Vec::new();
+                cut(3, n, step, &mut tasks);
+                let mut next = 0;
+                for task in &tasks {
+                    assert!(task.part == 3 && task.rows.start == next && !task.rows.is_empty());
+                    next = task.rows.end;
+                }
+                assert_eq!(next, n);
+                assert!(tasks.len().div_ceil(threads) * step <= n.div_ceil(threads) + 2 * 32);
+            }
+        }
     }
 }

@@ -88,6 +88,11 @@ impl ColumnsAt<'_> {
         self.all.n - self.first
     }
 
+    /// Values from a row's element to the same column's in the next row.
+    pub fn stride(&self) -> usize {
+        self.all.n
+    }
+
     /// Writes element (`m`, `n`).
     ///
     /// # Safety

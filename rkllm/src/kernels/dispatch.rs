@@ -10,7 +10,7 @@ use crate::{Error, ErrorKind, Result};
 pub const KERNEL_VARIABLE: &str = "RKLLM_KERNEL";
 
 /// Kernel names, the preferred ones last.
-const NAMES: [&str; 4] = ["scalar", "neon", "avx2", "avx512vnni"];
+const NAMES: [&str; 7] = ["scalar", "neon", "neon-i8mm", "avx2", "avxvnni", "avx512vnni", "amx"];
 
 /// The products and operations of one instruction set.
 #[derive(Debug, Clone, Copy)]
@@ -48,18 +48,25 @@ impl Kernel {
     /// The kernel `name`.
     ///
     /// # Errors
-    /// [`ErrorKind::Kernel`] if there is none, or if this processor lacks its instructions.
+    /// [`ErrorKind::Kernel`] if there is none, if this processor lacks its instructions, or if the operating system
+    /// does not let this process use them.
     pub fn by_name(name: &str) -> Result<Self> {
         if let Some(found) = Self::available().into_iter().find(|kernel| kernel.name == name) {
             return Ok(found);
         }
         let here: Vec<&str> = Self::available().iter().map(|kernel| kernel.name).collect();
-        let message = match NAMES.contains(&name) {
-            true => format!("kernel {name:?} cannot run on this processor"),
-            false => format!("unknown kernel {name:?}"),
+        let message = match (NAMES.contains(&name), int::refusal(name)) {
+            (true, None) => format!("kernel {name:?} cannot run on this processor"),
+            (true, Some(why)) => format!("kernel {name:?} cannot run in this process: {why}"),
+            (false, _) => format!("unknown kernel {name:?}"),
         };
         Err(Error::new(ErrorKind::Kernel, message)
             .with_hint(format!("choose one of {}, or leave it unset", here.join(", "))))
+    }
+
+    /// Every kernel this build knows, whether it can run here or not, the preferred ones last.
+    pub fn names() -> &'static [&'static str] {
+        &NAMES
     }
 
     /// Every kernel this processor can run, the preferred one last.
@@ -76,7 +83,7 @@ impl Kernel {
         *Self::available().last().expect("the scalar kernel runs everywhere")
     }
 
-    /// `scalar`, `avx2`, `avx512vnni` or `neon`.
+    /// `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `amx`, `neon` or `neon-i8mm`.
     pub fn name(&self) -> &'static str {
         self.name
     }

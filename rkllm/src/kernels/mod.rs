@@ -5,6 +5,7 @@
 
 mod columns;
 mod dispatch;
+pub(crate) mod exact;
 pub mod float;
 pub mod fpenv;
 pub mod int;

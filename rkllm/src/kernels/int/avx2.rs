@@ -3,15 +3,21 @@
 //! -128 occurs in weights and activations, so int8 products widen to i16 first (`vpmovsxbw`, `vpmaddwd`);
 //! `vpmaddubsw` would saturate. Nibbles are small enough for it: 2 * 15 * 128 = 3840.
 
+mod outputs;
+mod unit;
 pub(super) mod w4a16;
 mod w8a8;
 
 use std::ops::Range;
 
+pub(super) use self::outputs::add_tile;
+use self::unit::Avx2Unit;
+use super::gemm::{self, MIN_TOKENS};
 use super::quantize;
 use super::scalar::Scalar;
 use super::weights::Weights;
-use super::{Activations8, Activations16, IntProducts};
+use super::x86::turn8;
+use super::{Activations8, Activations16, IntProducts, Packed, Places8, Places16};
 use crate::kernels::ColumnsAt;
 use crate::quant::QuantizedRows;
 
@@ -30,14 +36,18 @@ impl Avx2 {
 }
 
 impl IntProducts for Avx2 {
-    fn quantize8(&self, x: &[f32], k: usize, group: usize, out: &mut Activations8) {
-        // SAFETY: `detect` found the features.
-        unsafe { quantize8(x, k, group, out) }
+    fn prefill_bytes(&self, bits: u32, k: usize, group: usize) -> usize {
+        gemm::scratch_bytes::<Avx2Unit>(bits, k, group)
     }
 
-    fn quantize16(&self, x: &[f32], k: usize, group: usize, out: &mut Activations16) {
-        // SAFETY: `detect` found the features.
-        unsafe { quantize16(x, k, group, out) }
+    unsafe fn quantize8_block(&self, x: &[f32], places: &Places8<'_>, block: usize) {
+        // SAFETY: `detect` found the features; the caller's contract.
+        unsafe { quantize8(x, places, block) }
+    }
+
+    unsafe fn quantize16_block(&self, x: &[f32], places: &Places16<'_>, block: usize) {
+        // SAFETY: `detect` found the features; the caller's contract.
+        unsafe { quantize16(x, places, block) }
     }
 
     unsafe fn w8a8(
@@ -53,8 +63,10 @@ impl IntProducts for Avx2 {
         unsafe {
             match x.m {
                 _ if !weights.has_vector_groups() => Scalar.w8a8(x, w, rows, y),
-                1 => w8a8::decode(x, &weights, rows, y),
-                _ => w8a8::prefill(x, &weights, rows, y),
+                0..MIN_TOKENS => {
+                    (0..x.m).for_each(|m| w8a8::decode(x, m, &weights, rows.clone(), y))
+                }
+                _ => prefill::<8>(x.packed(), &weights, rows, y),
             }
         }
     }
@@ -71,19 +83,40 @@ impl IntProducts for Avx2 {
         unsafe {
             match x.m {
                 _ if !weights.has_vector_groups() => Scalar.w4a16(x, w, rows, y),
-                1 => w4a16::decode(x, &weights, rows, y),
-                _ => w4a16::prefill(x, &weights, rows, y),
+                0..MIN_TOKENS => {
+                    (0..x.m).for_each(|m| w4a16::decode(x, m, &weights, rows.clone(), y))
+                }
+                _ => prefill::<4>(x.packed(), &weights, rows, y),
             }
         }
     }
 }
 
+/// # Safety
+/// As [`gemm::product`].
 #[target_feature(enable = "avx2,fma,f16c")]
-fn quantize8(x: &[f32], k: usize, group: usize, out: &mut Activations8) {
-    quantize::quantize8(x, k, group, out);
+unsafe fn prefill<const BITS: u32>(
+    x: &Packed,
+    w: &Weights<'_>,
+    rows: Range<usize>,
+    y: ColumnsAt<'_>,
+) {
+    // SAFETY: the caller's contract.
+    unsafe { gemm::product::<Avx2Unit, BITS>(x, w, rows, y) };
 }
 
+/// # Safety
+/// No other borrow of this block of `places` lives.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn quantize16(x: &[f32], k: usize, group: usize, out: &mut Activations16) {
-    quantize::quantize16(x, k, group, out);
+unsafe fn quantize8(x: &[f32], places: &Places8<'_>, block: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { quantize::quantize8_by(x, places, block, |from, to| turn8(from, to)) };
+}
+
+/// # Safety
+/// No other borrow of this block of `places` lives.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn quantize16(x: &[f32], places: &Places16<'_>, block: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { quantize::quantize16_by(x, places, block, |from, to| turn8(from, to)) };
 }

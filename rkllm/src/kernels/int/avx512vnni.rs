@@ -3,15 +3,21 @@
 //! `vpdpbusd` multiplies unsigned by signed bytes. Nibbles are unsigned as they are; int8 weights get their
 //! sign bit flipped, which adds 128 to each, and that comes off with the zero points.
 
+mod outputs;
+mod unit;
 mod w4a16;
 mod w8a8;
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use self::outputs::turn16;
+pub(super) use self::outputs::{add_tile, transpose16};
+use self::unit::Avx512Unit;
+use super::gemm::{self, MIN_TOKENS};
 use super::scalar::Scalar;
 use super::weights::Weights;
-use super::{Activations8, Activations16, IntProducts};
+use super::{Activations8, Activations16, IntProducts, Packed, Places8, Places16};
 use super::{avx2, quantize};
 use crate::kernels::ColumnsAt;
 use crate::quant::QuantizedRows;
@@ -34,14 +40,18 @@ impl Avx512Vnni {
 }
 
 impl IntProducts for Avx512Vnni {
-    fn quantize8(&self, x: &[f32], k: usize, group: usize, out: &mut Activations8) {
-        // SAFETY: `detect` found the features.
-        unsafe { quantize8(x, k, group, out) }
+    fn prefill_bytes(&self, bits: u32, k: usize, group: usize) -> usize {
+        gemm::scratch_bytes::<Avx512Unit>(bits, k, group)
     }
 
-    fn quantize16(&self, x: &[f32], k: usize, group: usize, out: &mut Activations16) {
-        // SAFETY: `detect` found the features.
-        unsafe { quantize16(x, k, group, out) }
+    unsafe fn quantize8_block(&self, x: &[f32], places: &Places8<'_>, block: usize) {
+        // SAFETY: `detect` found the features; the caller's contract.
+        unsafe { quantize8(x, places, block) }
+    }
+
+    unsafe fn quantize16_block(&self, x: &[f32], places: &Places16<'_>, block: usize) {
+        // SAFETY: `detect` found the features; the caller's contract.
+        unsafe { quantize16(x, places, block) }
     }
 
     unsafe fn w8a8(
@@ -57,8 +67,10 @@ impl IntProducts for Avx512Vnni {
         unsafe {
             match x.m {
                 _ if !weights.has_vector_groups() => Scalar.w8a8(x, w, rows, y),
-                1 => w8a8::decode(x, &weights, rows, y),
-                _ => w8a8::prefill(x, &weights, rows, y),
+                0..MIN_TOKENS => {
+                    (0..x.m).for_each(|m| w8a8::decode(x, m, &weights, rows.clone(), y))
+                }
+                _ => prefill::<8>(x.packed(), &weights, rows, y),
             }
         }
     }
@@ -75,24 +87,44 @@ impl IntProducts for Avx512Vnni {
         unsafe {
             match x.m {
                 _ if !weights.has_vector_groups() => Scalar.w4a16(x, w, rows, y),
+                MIN_TOKENS.. => prefill::<4>(x.packed(), &weights, rows, y),
                 // Short groups would leave most of a 64-byte vector empty.
-                1 if w.group < 128 => avx2::w4a16::decode(x, &weights, rows, y),
-                _ if w.group < 128 => avx2::w4a16::prefill(x, &weights, rows, y),
-                1 => w4a16::decode(x, &weights, rows, y),
-                _ => w4a16::prefill(x, &weights, rows, y),
+                _ if w.group < 128 => {
+                    (0..x.m).for_each(|m| avx2::w4a16::decode(x, m, &weights, rows.clone(), y))
+                }
+                _ => (0..x.m).for_each(|m| w4a16::decode(x, m, &weights, rows.clone(), y)),
             }
         }
     }
 }
 
+/// # Safety
+/// As [`gemm::product`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn quantize8(x: &[f32], k: usize, group: usize, out: &mut Activations8) {
-    quantize::quantize8(x, k, group, out);
+unsafe fn prefill<const BITS: u32>(
+    x: &Packed,
+    w: &Weights<'_>,
+    rows: Range<usize>,
+    y: ColumnsAt<'_>,
+) {
+    // SAFETY: the caller's contract.
+    unsafe { gemm::product::<Avx512Unit, BITS>(x, w, rows, y) };
 }
 
+/// # Safety
+/// No other borrow of this block of `places` lives.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn quantize16(x: &[f32], k: usize, group: usize, out: &mut Activations16) {
-    quantize::quantize16(x, k, group, out);
+unsafe fn quantize8(x: &[f32], places: &Places8<'_>, block: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { quantize::quantize8_by(x, places, block, |from, to| turn16(from, to)) };
+}
+
+/// # Safety
+/// No other borrow of this block of `places` lives.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn quantize16(x: &[f32], places: &Places16<'_>, block: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { quantize::quantize16_by(x, places, block, |from, to| turn16(from, to)) };
 }
 
 /// A mask of the next bytes up to `end`, at most 64.

@@ -6,15 +6,22 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
+pub use self::gemm::Packed;
+pub use self::quantize::{Places8, Places16};
 use super::ColumnsAt;
 use crate::quant::QuantizedRows;
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+mod avxvnni;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod blocks;
+mod gemm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod quantize;
@@ -45,6 +52,8 @@ pub struct Activations8 {
     pub scales: Vec<f32>,
     /// `[M, K / group]` sums of the values of each group.
     pub sums: Vec<i32>,
+    /// The same packed for prefill; empty where M is small, stale where the scalar kernel quantised.
+    packed: Packed,
 }
 
 /// Activations of w4a16: 16-bit values as two int8 planes, even and odd columns apart, as packed
@@ -68,6 +77,8 @@ pub struct Activations16 {
     pub scales: Vec<f32>,
     /// `[M, K / group, 2]` sums of the low and of the high plane.
     pub sums: Vec<[i32; 2]>,
+    /// The same packed for prefill; empty where M is small, stale where the scalar kernel quantised.
+    packed: Packed,
 }
 
 /// The integer products of one instruction set.
@@ -75,17 +86,50 @@ pub struct Activations16 {
 /// A value that is not finite makes the outputs of its token NaN or infinite, never something that looks
 /// like a result.
 pub trait IntProducts: Debug + Send + Sync {
-    /// Quantises `x` `[M, K]` per token and group into `out`, reusing its memory.
+    /// Quantises `x` `[M, K]` per token and group into `out`, reusing its memory. Products take what the same
+    /// kernel quantised.
     ///
     /// # Panics
     /// If `x` is not a whole number of rows of `k` values, or `group` does not divide `k`.
-    fn quantize8(&self, x: &[f32], k: usize, group: usize, out: &mut Activations8);
+    fn quantize8(&self, x: &[f32], k: usize, group: usize, out: &mut Activations8) {
+        let places = out.prepare(rows_of(x, k), k, group);
+        // SAFETY: one thread.
+        (0..places.blocks()).for_each(|block| unsafe { self.quantize8_block(x, &places, block) });
+    }
 
-    /// Quantises `x` `[M, K]` per token and group into two planes, reusing the memory of `out`.
+    /// The part of [`IntProducts::quantize8`] for tokens `16 * block..16 * block + 16`, of `x` `[M, K]` into places
+    /// prepared for its shape.
+    ///
+    /// # Safety
+    /// No other thread has this block.
+    ///
+    /// # Panics
+    /// If `x` has fewer tokens than `places`, or there is no such block.
+    unsafe fn quantize8_block(&self, x: &[f32], places: &Places8<'_>, block: usize);
+
+    /// Quantises `x` `[M, K]` per token and group into two planes, reusing the memory of `out`. Products take
+    /// what the same kernel quantised.
     ///
     /// # Panics
     /// As [`IntProducts::quantize8`], and if `group` is odd and not `k`.
-    fn quantize16(&self, x: &[f32], k: usize, group: usize, out: &mut Activations16);
+    fn quantize16(&self, x: &[f32], k: usize, group: usize, out: &mut Activations16) {
+        let places = out.prepare(rows_of(x, k), k, group);
+        // SAFETY: one thread.
+        (0..places.blocks()).for_each(|block| unsafe { self.quantize16_block(x, &places, block) });
+    }
+
+    /// The part of [`IntProducts::quantize16`] for tokens `16 * block..16 * block + 16`.
+    ///
+    /// # Safety
+    /// As [`IntProducts::quantize8_block`].
+    ///
+    /// # Panics
+    /// As [`IntProducts::quantize8_block`].
+    unsafe fn quantize16_block(&self, x: &[f32], places: &Places16<'_>, block: usize);
+
+    /// Bytes a thread keeps, once it had them, for products of several tokens: rows of weights of `bits` and K prepared
+    /// for the instructions, and tiles of outputs.
+    fn prefill_bytes(&self, bits: u32, k: usize, group: usize) -> usize;
 
     /// `y[m, n]` for every token and every `n` of `rows`, without bias, column `n` of `y` for row `n`.
     ///
@@ -120,9 +164,14 @@ pub trait IntProducts: Debug + Send + Sync {
     );
 }
 
+fn rows_of(x: &[f32], k: usize) -> usize {
+    assert!(k != 0 && x.len().is_multiple_of(k), "{} values are no rows of {k}", x.len());
+    x.len() / k
+}
+
 /// The kernels this CPU can run with their names, slowest first.
 ///
-/// Names are `scalar`, `avx2`, `avx512vnni` and `neon`; the last of the list is the one to use.
+/// Names are `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `amx`, `neon` and `neon-i8mm`; the last of the list is the one to use.
 pub fn available() -> Vec<(&'static str, &'static dyn IntProducts)> {
     let mut kernels: Vec<(&'static str, &'static dyn IntProducts)> =
         vec![("scalar", &scalar::Scalar)];
@@ -131,18 +180,32 @@ pub fn available() -> Vec<(&'static str, &'static dyn IntProducts)> {
         if let Some(avx2) = avx2::Avx2::detect() {
             kernels.push(("avx2", avx2));
         }
+        if let Some(avxvnni) = avxvnni::AvxVnni::detect() {
+            kernels.push(("avxvnni", avxvnni));
+        }
         if let Some(avx512vnni) = avx512vnni::Avx512Vnni::detect() {
             kernels.push(("avx512vnni", avx512vnni));
         }
+        if let Some(amx) = amx::Amx::detect() {
+            kernels.push(("amx", amx));
+        }
     }
     #[cfg(target_arch = "aarch64")]
-    if let Some(neon) = neon::Neon::detect() {
-        kernels.push(("neon", neon));
-    }
+    kernels.extend(neon::available());
     kernels
 }
 
 /// The kernel of this name, or `None` where this CPU cannot run it or there is none.
 pub fn by_name(name: &str) -> Option<&'static dyn IntProducts> {
     available().into_iter().find(|(known, _)| *known == name).map(|(_, kernel)| kernel)
+}
+
+/// Why this process cannot have the kernel `name` though the processor could run it, where that is known.
+pub fn refusal(name: &str) -> Option<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    if name == "amx" {
+        return amx::refusal();
+    }
+    let _ = name;
+    None
 }

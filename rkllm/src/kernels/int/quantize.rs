@@ -1,7 +1,14 @@
 //! Activation quantisers, portable: the kernels compile them under their own target features, where
 //! the loops become vector code.
 
+use std::ops::Range;
+use std::slice::from_raw_parts_mut;
+
+#[cfg(all(test, target_arch = "x86_64"))]
+use super::gemm::turn_portable;
+use super::gemm::{LANES, MIN_TOKENS, PackedBlock, PackedPlaces, Square, Turned};
 use super::{Activations8, Activations16};
+use crate::kernels::exact;
 
 /// The smallest scale, 2^-23.
 pub(super) const MIN_SCALE: f32 = f32::EPSILON;
@@ -9,42 +16,207 @@ pub(super) const MIN_SCALE: f32 = f32::EPSILON;
 pub(super) const MAX16: f32 = 32639.0;
 
 impl Activations8 {
-    /// Gives every array the size for `m` tokens; what they hold is stale.
-    pub(super) fn resize(&mut self, values: usize, k: usize, group: usize) {
-        assert!(k != 0 && values.is_multiple_of(k), "{values} values are no rows of {k}");
-        assert!(group != 0 && k.is_multiple_of(group), "groups of {group} do not divide {k}");
-        (self.m, self.k, self.group) = (values / k, k, group);
+    /// Gives every array the size for `m` tokens of `k` values; what they hold is stale until each block
+    /// of the places was quantised.
+    ///
+    /// # Panics
+    /// If `group` does not divide `k`.
+    pub fn prepare(&mut self, m: usize, k: usize, group: usize) -> Places8<'_> {
+        assert!(k != 0 && group != 0 && k.is_multiple_of(group), "groups of {group} in {k}");
+        (self.m, self.k, self.group) = (m, k, group);
         self.stride = k.next_multiple_of(64);
-        self.q.resize(self.m * self.stride, 0);
-        self.scales.resize(self.m * (k / group), 0.0);
-        self.sums.resize(self.m * (k / group), 0);
+        exact::resize(&mut self.q, m * self.stride, 0);
+        exact::resize(&mut self.scales, m * (k / group), 0.0);
+        exact::resize(&mut self.sums, m * (k / group), 0);
+        self.packed.resize(if m < MIN_TOKENS { 0 } else { m }, k, k / group, 1);
+        Places8 {
+            m,
+            k,
+            group,
+            stride: self.stride,
+            q: self.q.as_mut_ptr(),
+            scales: self.scales.as_mut_ptr(),
+            sums: self.sums.as_mut_ptr(),
+            packed: self.packed.places(),
+        }
     }
 }
 
 impl Activations16 {
-    /// Gives every array the size for `m` tokens; what they hold is stale.
-    pub(super) fn resize(&mut self, values: usize, k: usize, group: usize) {
-        assert!(k != 0 && values.is_multiple_of(k), "{values} values are no rows of {k}");
-        assert!(group != 0 && k.is_multiple_of(group), "groups of {group} do not divide {k}");
+    /// Gives every array the size for `m` tokens of `k` values; what they hold is stale until each block
+    /// of the places was quantised.
+    ///
+    /// # Panics
+    /// If `group` does not divide `k`, or is odd and not `k`.
+    pub fn prepare(&mut self, m: usize, k: usize, group: usize) -> Places16<'_> {
+        assert!(k != 0 && group != 0 && k.is_multiple_of(group), "groups of {group} in {k}");
         assert!(
             group.is_multiple_of(2) || group == k,
             "a group of {group} columns ends inside a byte"
         );
-        (self.m, self.k, self.group) = (values / k, k, group);
+        (self.m, self.k, self.group) = (m, k, group);
         self.half = k.div_ceil(2).next_multiple_of(64);
-        self.planes.resize(self.m * 4 * self.half, 0);
-        self.scales.resize(self.m * (k / group), 0.0);
-        self.sums.resize(self.m * (k / group), [0; 2]);
+        exact::resize(&mut self.planes, m * 4 * self.half, 0);
+        exact::resize(&mut self.scales, m * (k / group), 0.0);
+        exact::resize(&mut self.sums, m * (k / group), [0; 2]);
+        self.packed.resize(if m < MIN_TOKENS { 0 } else { m }, k, k / group, 2);
+        Places16 {
+            m,
+            k,
+            group,
+            half: self.half,
+            planes: self.planes.as_mut_ptr(),
+            scales: self.scales.as_mut_ptr(),
+            sums: self.sums.as_mut_ptr(),
+            packed: self.packed.places(),
+        }
     }
 }
 
-/// [`super::IntProducts::quantize8`].
+/// [`Activations8`] while its blocks of sixteen tokens are filled, each by one thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Places8<'a> {
+    m: usize,
+    pub(super) k: usize,
+    pub(super) group: usize,
+    pub(super) stride: usize,
+    q: *mut i8,
+    scales: *mut f32,
+    sums: *mut i32,
+    packed: PackedPlaces<'a>,
+}
+
+/// [`Activations16`] while its blocks of sixteen tokens are filled, each by one thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Places16<'a> {
+    m: usize,
+    pub(super) k: usize,
+    pub(super) group: usize,
+    pub(super) half: usize,
+    planes: *mut i8,
+    scales: *mut f32,
+    sums: *mut [i32; 2],
+    packed: PackedPlaces<'a>,
+}
+
+// SAFETY: the only way to write is the unsafe `block`, whose contract forbids races.
+unsafe impl Send for Places8<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Places8<'_> {}
+// SAFETY: as above.
+unsafe impl Send for Places16<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Places16<'_> {}
+
+/// One block of [`Activations8`] to fill.
+pub(super) struct Block8<'a> {
+    pub(super) tokens: Range<usize>,
+    pub(super) q: &'a mut [i8],
+    pub(super) scales: &'a mut [f32],
+    pub(super) sums: &'a mut [i32],
+    pub(super) packed: Option<PackedBlock<'a>>,
+}
+
+/// One block of [`Activations16`] to fill.
+pub(super) struct Block16<'a> {
+    pub(super) tokens: Range<usize>,
+    pub(super) planes: &'a mut [i8],
+    pub(super) scales: &'a mut [f32],
+    pub(super) sums: &'a mut [[i32; 2]],
+    pub(super) packed: Option<PackedBlock<'a>>,
+}
+
+impl<'a> Places8<'a> {
+    /// How many blocks there are to fill.
+    pub fn blocks(&self) -> usize {
+        self.m.div_ceil(LANES)
+    }
+
+    /// Block `index`.
+    ///
+    /// # Safety
+    /// No other borrow of this block lives.
+    pub(super) unsafe fn block(&self, index: usize) -> Block8<'a> {
+        let (first, tokens) = tokens(index, self.m);
+        let (count, groups) = (tokens.len(), self.k / self.group);
+        // SAFETY: the tokens lie in the arrays as `prepare` made them; nobody else has them.
+        unsafe {
+            Block8 {
+                q: from_raw_parts_mut(self.q.add(first * self.stride), count * self.stride),
+                scales: from_raw_parts_mut(self.scales.add(first * groups), count * groups),
+                sums: from_raw_parts_mut(self.sums.add(first * groups), count * groups),
+                packed: self.packed.block(index),
+                tokens,
+            }
+        }
+    }
+}
+
+impl<'a> Places16<'a> {
+    /// How many blocks there are to fill.
+    pub fn blocks(&self) -> usize {
+        self.m.div_ceil(LANES)
+    }
+
+    /// Block `index`.
+    ///
+    /// # Safety
+    /// No other borrow of this block lives.
+    pub(super) unsafe fn block(&self, index: usize) -> Block16<'a> {
+        let (first, tokens) = tokens(index, self.m);
+        let (count, groups, row) = (tokens.len(), self.k / self.group, 4 * self.half);
+        // SAFETY: the tokens lie in the arrays as `prepare` made them; nobody else has them.
+        unsafe {
+            Block16 {
+                planes: from_raw_parts_mut(self.planes.add(first * row), count * row),
+                scales: from_raw_parts_mut(self.scales.add(first * groups), count * groups),
+                sums: from_raw_parts_mut(self.sums.add(first * groups), count * groups),
+                packed: self.packed.block(index),
+                tokens,
+            }
+        }
+    }
+}
+
+/// The first token of a block, and all of them.
+///
+/// # Panics
+/// If there is no such block.
+fn tokens(block: usize, m: usize) -> (usize, Range<usize>) {
+    let first = block * LANES;
+    assert!(first < m, "block {block} of {m} tokens");
+    (first, first..m.min(first + LANES))
+}
+
+/// [`super::IntProducts::quantize8_block`].
+///
+/// # Safety
+/// No other borrow of this block of `places` lives.
+#[cfg(all(test, target_arch = "x86_64"))]
 #[inline(always)]
-pub(super) fn quantize8(x: &[f32], k: usize, group: usize, out: &mut Activations8) {
-    out.resize(x.len(), k, group);
+pub(super) unsafe fn quantize8(x: &[f32], places: &Places8<'_>, block: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { quantize8_by(x, places, block, turn_portable) };
+}
+
+/// [`quantize8`] where `turn` packs.
+///
+/// # Safety
+/// As [`quantize8`].
+#[inline(always)]
+pub(super) unsafe fn quantize8_by(
+    x: &[f32],
+    places: &Places8<'_>,
+    block: usize,
+    turn: impl Fn(&Square, &mut Turned),
+) {
+    let (k, group, stride) = (places.k, places.group, places.stride);
+    // SAFETY: the caller's contract.
+    let out = unsafe { places.block(block) };
     let groups = k / group;
+    let x = &x[out.tokens.start * k..out.tokens.end * k];
     for (m, token) in x.chunks_exact(k).enumerate() {
-        let row = &mut out.q[m * out.stride..(m + 1) * out.stride];
+        let row = &mut out.q[m * stride..(m + 1) * stride];
         row[k..].fill(0);
         for (g, values) in token.chunks_exact(group).enumerate() {
             let scale = scale_for(values, 127.5);
@@ -58,13 +230,38 @@ pub(super) fn quantize8(x: &[f32], k: usize, group: usize, out: &mut Activations
             out.sums[m * groups + g] = sum;
         }
     }
+    if let Some(mut packed) = out.packed {
+        packed.fill8(out.q, stride, out.scales, out.sums, turn);
+    }
 }
 
-/// [`super::IntProducts::quantize16`].
+/// [`super::IntProducts::quantize16_block`].
+///
+/// # Safety
+/// No other borrow of this block of `places` lives.
+#[cfg(all(test, target_arch = "x86_64"))]
 #[inline(always)]
-pub(super) fn quantize16(x: &[f32], k: usize, group: usize, out: &mut Activations16) {
-    out.resize(x.len(), k, group);
-    let (groups, half) = (k / group, out.half);
+pub(super) unsafe fn quantize16(x: &[f32], places: &Places16<'_>, block: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { quantize16_by(x, places, block, turn_portable) };
+}
+
+/// [`quantize16`] where `turn` packs.
+///
+/// # Safety
+/// As [`quantize16`].
+#[inline(always)]
+pub(super) unsafe fn quantize16_by(
+    x: &[f32],
+    places: &Places16<'_>,
+    block: usize,
+    turn: impl Fn(&Square, &mut Turned),
+) {
+    let (k, group, half) = (places.k, places.group, places.half);
+    // SAFETY: the caller's contract.
+    let out = unsafe { places.block(block) };
+    let groups = k / group;
+    let x = &x[out.tokens.start * k..out.tokens.end * k];
     for (m, token) in x.chunks_exact(k).enumerate() {
         let row = &mut out.planes[m * 4 * half..(m + 1) * 4 * half];
         let (low, high) = row.split_at_mut(2 * half);
@@ -103,6 +300,9 @@ pub(super) fn quantize16(x: &[f32], k: usize, group: usize, out: &mut Activation
             out.scales[m * groups + g] = scale;
             out.sums[m * groups + g] = sums;
         }
+    }
+    if let Some(mut packed) = out.packed {
+        packed.fill16(out.planes, half, out.scales, out.sums, turn);
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::quantize::{MAX16, MIN_SCALE};
 use super::weights::Weights;
-use super::{Activations8, Activations16, IntProducts};
+use super::{Activations8, Activations16, IntProducts, Places8, Places16};
 use crate::kernels::ColumnsAt;
 use crate::quant::QuantizedRows;
 
@@ -13,16 +13,22 @@ use crate::quant::QuantizedRows;
 pub(super) struct Scalar;
 
 impl IntProducts for Scalar {
-    fn quantize8(&self, x: &[f32], k: usize, group: usize, out: &mut Activations8) {
-        out.resize(x.len(), k, group);
+    fn prefill_bytes(&self, _bits: u32, _k: usize, _group: usize) -> usize {
+        0
+    }
+
+    unsafe fn quantize8_block(&self, x: &[f32], places: &Places8<'_>, block: usize) {
+        let (k, group, stride) = (places.k, places.group, places.stride);
+        // SAFETY: the caller's contract.
+        let out = unsafe { places.block(block) };
         out.q.fill(0);
-        for (m, token) in x.chunks_exact(k).enumerate() {
+        for (m, token) in x[out.tokens.start * k..out.tokens.end * k].chunks_exact(k).enumerate() {
             for (g, values) in token.chunks_exact(group).enumerate() {
                 let scale = at_least_min(amax(values) / 127.5);
                 let mut sum = 0;
                 for (i, value) in values.iter().enumerate() {
                     let q = (value / scale).round_ties_even().clamp(-128.0, 127.0) as i8;
-                    out.q[m * out.stride + g * group + i] = q;
+                    out.q[m * stride + g * group + i] = q;
                     sum += i32::from(q);
                 }
                 out.scales[m * (k / group) + g] = scale;
@@ -31,10 +37,12 @@ impl IntProducts for Scalar {
         }
     }
 
-    fn quantize16(&self, x: &[f32], k: usize, group: usize, out: &mut Activations16) {
-        out.resize(x.len(), k, group);
+    unsafe fn quantize16_block(&self, x: &[f32], places: &Places16<'_>, block: usize) {
+        let (k, group, half) = (places.k, places.group, places.half);
+        // SAFETY: the caller's contract.
+        let out = unsafe { places.block(block) };
         out.planes.fill(0);
-        for (m, token) in x.chunks_exact(k).enumerate() {
+        for (m, token) in x[out.tokens.start * k..out.tokens.end * k].chunks_exact(k).enumerate() {
             for (g, values) in token.chunks_exact(group).enumerate() {
                 let scale = at_least_min(amax(values) / MAX16);
                 let mut sums = [0; 2];
@@ -43,9 +51,9 @@ impl IntProducts for Scalar {
                     let low = q as i8;
                     let high = ((q - i32::from(low)) / 256) as i8;
                     let column = g * group + i;
-                    let even = m * 4 * out.half + column % 2 * out.half + column / 2;
+                    let even = m * 4 * half + column % 2 * half + column / 2;
                     out.planes[even] = low;
-                    out.planes[even + 2 * out.half] = high;
+                    out.planes[even + 2 * half] = high;
                     sums[0] += i32::from(low);
                     sums[1] += i32::from(high);
                 }

@@ -1,3 +1,7 @@
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod emulated;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod emulator;
 mod guarded;
 mod quantizers;
 
@@ -228,6 +232,52 @@ fn more_tokens_than_a_block_give_the_scalar_bits() {
     }
 }
 
+/// Tokens and rows around the edges of tiles.
+const EDGES: [(usize, usize); 12] = [
+    (4, 1),
+    (7, 31),
+    (15, 32),
+    (16, 33),
+    (17, 70),
+    (31, 16),
+    (33, 48),
+    (48, 5),
+    (63, 17),
+    (64, 65),
+    (65, 32),
+    (70, 39),
+];
+
+/// K and groups around the edges of tiles and of the columns a unit takes at once.
+const DEPTHS: [(usize, usize); 9] = [
+    (64, 64),
+    (96, 32),
+    (192, 64),
+    (200, 200),
+    (288, 96),
+    (640, 128),
+    (1152, 576),
+    (1091, 1091),
+    (1536, 512),
+];
+
+/// Cases at the edges of tiles, of all kinds by turns.
+fn tile_cases(bits: u32) -> impl Iterator<Item = Case> {
+    let shapes = DEPTHS.into_iter().flat_map(|depth| EDGES.map(|edge| (depth, edge)));
+    shapes.enumerate().map(move |(i, ((k, group), (m, n)))| {
+        let kind = i * 5 % 8;
+        let (asymmetric, f16_scales, extreme) = (kind & 1 != 0, kind & 2 != 0, kind & 4 != 0);
+        Case { asymmetric, f16_scales, extreme, ..Case::new(bits, m, n, k, group) }
+    })
+}
+
+#[test]
+fn tiles_of_every_shape_give_the_scalar_bits() {
+    for bits in [8, 4] {
+        tile_cases(bits).for_each(|case| case.check());
+    }
+}
+
 #[test]
 fn the_longest_group_does_not_overflow() {
     for bits in [8, 4] {
@@ -378,10 +428,15 @@ fn kernels_are_found_by_name() {
     #[cfg(target_arch = "x86_64")]
     {
         assert_eq!(names.contains(&"avx2"), is_x86_feature_detected!("avx2"));
+        assert_eq!(names.contains(&"avxvnni"), is_x86_feature_detected!("avxvnni"));
         assert_eq!(names.contains(&"avx512vnni"), is_x86_feature_detected!("avx512vnni"));
+        assert!(refusal("amx").is_none() || !names.contains(&"amx"));
     }
     #[cfg(target_arch = "aarch64")]
-    assert_eq!(names.contains(&"neon"), std::arch::is_aarch64_feature_detected!("dotprod"));
+    {
+        assert_eq!(names.contains(&"neon"), std::arch::is_aarch64_feature_detected!("dotprod"));
+        assert_eq!(names.contains(&"neon-i8mm"), std::arch::is_aarch64_feature_detected!("i8mm"));
+    }
     println!("this CPU runs {}", names.join(", "));
 }
 
@@ -416,5 +471,24 @@ proptest! {
         let k = if group == 0 { size } else { size.div_ceil(100) * group };
         let group = if group == 0 { k } else { group };
         Case { m, n, k, group, bits, asymmetric, f16_scales, extreme, seed }.check();
+    }
+}
+
+/// Fields that were changed after quantising cannot make a kernel write where it should not.
+#[test]
+fn activations_of_other_shapes_are_refused() {
+    for (name, kernel) in available().into_iter().filter(|(name, _)| *name != "scalar") {
+        let case = Case::new(8, 20, 5, 64, 64);
+        let w = case.weights();
+        let mut q = Activations8::default();
+        kernel.quantize8(&case.input(), 64, 64, &mut q);
+        q.m = 4;
+        let mut y = vec![0.0; 4 * 5];
+        let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let y = Columns::new(&mut y, 5).offset(0);
+            // SAFETY: one thread.
+            unsafe { kernel.w8a8(&q, &w, 0..5, y) };
+        }));
+        assert!(refused.is_err(), "{name}");
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::scales::ScaleBytes;
-use super::{Activations8, Activations16};
+use super::{Activations8, Activations16, Packed};
 use crate::kernels::ColumnsAt;
 use crate::quant::{QuantizedRows, ZeroPoints};
 
@@ -11,6 +11,50 @@ use crate::quant::{QuantizedRows, ZeroPoints};
 /// 2048, where 512 to 1024 are best.
 #[cfg(target_arch = "x86_64")]
 pub(super) const PREFETCH_AHEAD: usize = 512;
+
+impl Activations8 {
+    /// The packed tokens.
+    ///
+    /// # Panics
+    /// If they are not these.
+    pub(super) fn packed(&self) -> &Packed {
+        self.packed.of(self.m, self.k, self.k / self.group, 1)
+    }
+
+    /// Where the values, the scales and the sums of token `m` begin.
+    ///
+    /// # Panics
+    /// If there is no such token.
+    #[inline(always)]
+    pub(super) fn token(&self, m: usize, groups: usize) -> (*const i8, *const f32, *const i32) {
+        let at = m * groups;
+        (self.q[m * self.stride..].as_ptr(), self.scales[at..].as_ptr(), self.sums[at..].as_ptr())
+    }
+}
+
+impl Activations16 {
+    /// The packed tokens.
+    ///
+    /// # Panics
+    /// If they are not these.
+    pub(super) fn packed(&self) -> &Packed {
+        self.packed.of(self.m, self.k, self.k / self.group, 2)
+    }
+
+    /// Where the planes, the scales and the sums of token `m` begin.
+    ///
+    /// # Panics
+    /// If there is no such token.
+    #[inline(always)]
+    pub(super) fn token(
+        &self,
+        m: usize,
+        groups: usize,
+    ) -> (*const i8, *const f32, *const [i32; 2]) {
+        let (at, planes) = (m * groups, &self.planes[m * 4 * self.half..]);
+        (planes.as_ptr(), self.scales[at..].as_ptr(), self.sums[at..].as_ptr())
+    }
+}
 
 /// Zero points in the domain the values are stored in.
 #[derive(Debug, Clone, Copy)]
@@ -119,12 +163,6 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// The `COUNT` rows from `first` on, the last of `rows` standing in for those beyond it.
-#[inline(always)]
-pub(super) fn tile_rows<const COUNT: usize>(first: usize, end: usize) -> [usize; COUNT] {
-    std::array::from_fn(|i| (first + i).min(end - 1))
-}
-
 /// `COUNT` runs of consecutive rows, as equal as can be, that are read side by side: memory serves several
 /// long streams better than one, or than many short ones.
 #[derive(Debug, Clone)]
@@ -150,15 +188,21 @@ impl<const COUNT: usize> Streams<COUNT> {
         rows
     }
 
-    /// Writes row `i` of every run.
+    /// Writes row `i` of every run for token `m`.
     ///
     /// # Safety
-    /// `y` has a token and the columns `rows`, which no other thread accesses.
+    /// `y` has token `m` and the columns `rows`, which no other thread accesses.
     #[inline(always)]
-    pub(super) unsafe fn store(&self, y: &ColumnsAt<'_>, i: usize, values: &[f32; COUNT]) {
+    pub(super) unsafe fn store(
+        &self,
+        y: &ColumnsAt<'_>,
+        m: usize,
+        i: usize,
+        values: &[f32; COUNT],
+    ) {
         for (&row, &value) in self.at(i).iter().zip(values) {
             // SAFETY: the caller's contract. The last row may be written several times, with one value.
-            unsafe { y.write(0, row, value) };
+            unsafe { y.write(m, row, value) };
         }
     }
 }

@@ -4,6 +4,8 @@
 use std::arch::x86_64::*;
 
 use super::blocks::{BLOCK, GroupBlock};
+use super::gemm::{LANES, Square, Turned, VECTORS};
+use super::scales::ScaleBytes;
 use super::weights::Weights;
 
 impl GroupBlock {
@@ -137,6 +139,42 @@ pub(super) unsafe fn store(to: *mut f32, lanes: __m256, count: usize) {
     }
 }
 
+/// Adds `add` to eight sums, or sets them.
+///
+/// # Safety
+/// `out` is valid for eight i32.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn put(out: *mut i32, add: __m256i, fresh: bool) {
+    let out = out.cast();
+    // SAFETY: the caller's contract.
+    unsafe {
+        let before = if fresh { _mm256_setzero_si256() } else { _mm256_loadu_si256(out) };
+        _mm256_storeu_si256(out, _mm256_add_epi32(before, add));
+    }
+}
+
+/// [`Unit::scales`](super::gemm::Unit::scales).
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
+    for i in (0..count).step_by(8) {
+        let to = &mut to[i..i + 8];
+        match scales {
+            // Scales of later rows may come along.
+            ScaleBytes::F16(bytes) if bytes.len() >= 2 * (first + i + 8) => {
+                let halves = &bytes[2 * (first + i)..2 * (first + i + 8)];
+                // SAFETY: 16 bytes, eight f32.
+                unsafe {
+                    let halves = _mm_loadu_si128(halves.as_ptr().cast());
+                    _mm256_storeu_ps(to.as_mut_ptr(), _mm256_cvtph_ps(halves));
+                }
+            }
+            _ => (i..count).zip(to).for_each(|(i, to)| *to = scales.get(first + i)),
+        }
+    }
+}
+
 /// The lanes of a vector.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -145,4 +183,71 @@ pub(super) fn lanes(v: __m256) -> [f32; 8] {
     // SAFETY: eight f32.
     unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
     lanes
+}
+
+/// [`Unit::transpose`](super::gemm::Unit::transpose) by blocks of eight rows and tokens.
+///
+/// # Safety
+/// `to` is valid for writing `rows` values at each of `tokens` starts that lie `stride` apart.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn transpose8(
+    from: *const [f32; LANES * VECTORS],
+    rows: usize,
+    tokens: usize,
+    to: *mut f32,
+    stride: usize,
+) {
+    for r in (0..rows).step_by(8) {
+        for t in (0..tokens).step_by(8) {
+            // SAFETY: a tile holds whole blocks of eight; the rows and tokens to write are counted.
+            unsafe {
+                let mut v = [_mm256_setzero_ps(); 8];
+                for (i, v) in v.iter_mut().enumerate() {
+                    *v = _mm256_loadu_ps((*from.add(r + i)).as_ptr().add(t));
+                }
+                for (i, v) in transposed8(v).into_iter().enumerate().take(tokens - t) {
+                    store(to.add((t + i) * stride + r), v, rows - r);
+                }
+            }
+        }
+    }
+}
+
+/// [`turn_portable`](super::gemm::turn_portable) by blocks of eight tokens and quads of columns.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn turn8(from: &Square, to: &mut Turned) {
+    for t in (0..LANES).step_by(8) {
+        for quad in (0..LANES).step_by(8) {
+            let mut v = [_mm256_setzero_ps(); 8];
+            for (v, from) in v.iter_mut().zip(&from.0[t..]) {
+                // SAFETY: 32 bytes of a token.
+                *v = unsafe { _mm256_loadu_ps(from[4 * quad..4 * quad + 32].as_ptr().cast()) };
+            }
+            for (v, to) in transposed8(v).into_iter().zip(&mut to[quad..]) {
+                // SAFETY: four columns of eight tokens.
+                unsafe { _mm256_storeu_ps(to.0[t..t + 8].as_mut_ptr().cast(), v) };
+            }
+        }
+    }
+}
+
+/// The transpose of eight vectors.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn transposed8(v: [__m256; 8]) -> [__m256; 8] {
+    let pair = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    let (ab, cd) = (pair(v[0], v[1]), pair(v[2], v[3]));
+    let (ef, gh) = (pair(v[4], v[5]), pair(v[6], v[7]));
+    let low = |a, b| _mm256_shuffle_ps::<0b01_00_01_00>(a, b);
+    let high = |a, b| _mm256_shuffle_ps::<0b11_10_11_10>(a, b);
+    let first = [low(ab.0, cd.0), high(ab.0, cd.0), low(ab.1, cd.1), high(ab.1, cd.1)];
+    let last = [low(ef.0, gh.0), high(ef.0, gh.0), low(ef.1, gh.1), high(ef.1, gh.1)];
+    let mut out = v;
+    for i in 0..4 {
+        out[i] = _mm256_permute2f128_ps::<0x20>(first[i], last[i]);
+        out[i + 4] = _mm256_permute2f128_ps::<0x31>(first[i], last[i]);
+    }
+    out
 }

@@ -3,12 +3,8 @@
 //! A vector holds 16 packed bytes of one row and the same 16 of the fourth row after it, so that four vectors
 //! serve eight rows, groups of 32 columns fill them, and a group's sums need no exchange of halves.
 
-mod prefill;
-
 use std::arch::x86_64::*;
 use std::ops::Range;
-
-pub(in super::super) use prefill::prefill;
 
 use super::super::Activations16;
 use super::super::blocks::{BLOCK, GroupBlock};
@@ -26,7 +22,7 @@ const PAIRS: usize = 4;
 /// Sums of the low and of the high plane for each pair of rows, spread over the lanes.
 type Sums = [[__m256i; 2]; PAIRS];
 
-/// One token: eight rows at once, each its own stream from memory.
+/// Token `m`: eight rows at once, each its own stream from memory.
 ///
 /// # Safety
 /// `w` checked these operands, its groups are fit for vectors, and no other thread accesses columns
@@ -34,6 +30,7 @@ type Sums = [[__m256i; 2]; PAIRS];
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(in super::super) unsafe fn decode(
     x: &Activations16,
+    m: usize,
     w: &Weights<'_>,
     rows: Range<usize>,
     y: ColumnsAt<'_>,
@@ -41,10 +38,10 @@ pub(in super::super) unsafe fn decode(
     // SAFETY: the caller's contract; the number of pieces is that of the group.
     unsafe {
         match w.group {
-            32 => decode_pieces::<1>(x, w, rows, y),
-            64 => decode_pieces::<2>(x, w, rows, y),
-            128 => decode_pieces::<4>(x, w, rows, y),
-            _ => decode_pieces::<0>(x, w, rows, y),
+            32 => decode_pieces::<1>(x, m, w, rows, y),
+            64 => decode_pieces::<2>(x, m, w, rows, y),
+            128 => decode_pieces::<4>(x, m, w, rows, y),
+            _ => decode_pieces::<0>(x, m, w, rows, y),
         }
     }
 }
@@ -57,12 +54,13 @@ pub(in super::super) unsafe fn decode(
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn decode_pieces<const PIECES: usize>(
     x: &Activations16,
+    m: usize,
     w: &Weights<'_>,
     rows: Range<usize>,
     y: ColumnsAt<'_>,
 ) {
     let mut block = GroupBlock::new(w);
-    let (planes, scales, sums) = (x.planes.as_ptr(), x.scales.as_ptr(), x.sums.as_ptr());
+    let (planes, scales, sums) = x.token(m, w.groups);
     let streams = Streams::<8>::new(rows);
     for i in 0..streams.length {
         let tile = streams.at(i);
@@ -83,8 +81,8 @@ unsafe fn decode_pieces<const PIECES: usize>(
                 }
             }
         }
-        // SAFETY: `rows` lie in `y`, which has at least one row.
-        unsafe { streams.store(&y, i, &lanes(total)) };
+        // SAFETY: `rows` and the token lie in `y`.
+        unsafe { streams.store(&y, m, i, &lanes(total)) };
     }
 }
 
