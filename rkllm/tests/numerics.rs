@@ -11,7 +11,7 @@ mod vectors;
 use common::{Run, data, logits};
 use half::f16;
 use rkllm::Dtype;
-use rkllm::kernels::float::{FloatOps, KvRows};
+use rkllm::kernels::float::{AttentionTile, FloatOps, KEY_BLOCK, KvRows, TileScratch};
 use rkllm::kernels::int::{Activations8, Activations16, IntProducts};
 use rkllm::kernels::{Columns, Kernel};
 use rkllm::model::{RopeConfig, RopeScaling};
@@ -308,12 +308,29 @@ fn attention() {
     check_floats("attention", "o", |ops, case, found| {
         let (d, q, k, v) =
             (case.size("head_dim"), case.floats("q"), case.floats("k"), case.floats("v"));
-        let mut scores = vec![f32::NAN; k.len() / d];
-        let (scale, stride) = (1.0 / (d as f32).sqrt(), scores.len());
-        ops.scores(&q, d, KvRows::F32(&k), scale, &mut scores, stride);
-        ops.softmax(&mut scores, case.size("start"));
+        // The positions before the case's first one are not visible.
+        let start = case.size("start");
+        let (base, end) = (start / KEY_BLOCK * KEY_BLOCK, start + k.len() / d);
+        let mut keys = vec![f32::NAN; (end - base).next_multiple_of(KEY_BLOCK) * d];
+        for (at, key) in (start - base..).zip(k.chunks_exact(d)) {
+            for (i, &key) in key.iter().enumerate() {
+                keys[(at / KEY_BLOCK * d + i) * KEY_BLOCK + at % KEY_BLOCK] = key;
+            }
+        }
+        let mut values = vec![f32::NAN; (start - base) * d];
+        values.extend(v);
+        let visible = start..end;
+        let tile = AttentionTile {
+            queries: &q,
+            dim: d,
+            keys: KvRows::F32(&keys),
+            values: KvRows::F32(&values),
+            base,
+            visible: std::slice::from_ref(&visible),
+            scale: 1.0 / (d as f32).sqrt(),
+        };
         found.resize(d, f32::NAN);
-        ops.weighted_sum(&scores, KvRows::F32(&v), found);
+        ops.attend(&tile, &mut TileScratch::default(), found);
     });
 }
 

@@ -78,8 +78,8 @@ impl Engine {
         for layer in &self.layers {
             for rows in layer.cache.parts(self.position) {
                 match rows {
-                    Rows::F32(values) => write(out, &mut bytes, values, f32::to_le_bytes)?,
-                    Rows::F16(values) => write(out, &mut bytes, values, u16::to_le_bytes)?,
+                    Rows::F32(values) => write(out, &mut bytes, &values, f32::to_le_bytes)?,
+                    Rows::F16(values) => write(out, &mut bytes, &values, u16::to_le_bytes)?,
                 }
             }
         }

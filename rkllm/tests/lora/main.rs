@@ -135,6 +135,29 @@ fn one_set_of_bits_whatever_kernel_threads_and_chunks() {
     }
 }
 
+#[test]
+fn the_last_position_alone_is_the_last_of_all() {
+    for name in MODELS {
+        let dir = tempfile::tempdir().unwrap();
+        let adapter = Made::new(&golden(name), 6, Dtype::F32, 4, every_module).write(dir.path());
+        let weights = weights(&golden(name), Some("w8a8".parse().unwrap()));
+        let tokens = tokens(weights.config.vocab_size, 29);
+        let run = Run { threads: 2, chunk: 12, ..Run::plain() };
+        let expected = adapted(&weights, &adapter, 1.0, &tokens, run);
+        let mut engine = engine(&weights, tokens.len(), run);
+        engine.load_lora("made", &adapter, 1.0).unwrap();
+        engine.set_lora(Some("made")).unwrap();
+        let mut last = Vec::new();
+        let mut keep = |position: usize, logits: &[f32]| {
+            assert_eq!(position, tokens.len() - 1);
+            last.extend_from_slice(logits);
+            Ok(())
+        };
+        engine.forward(&tokens, Want::Last, &mut keep).unwrap();
+        assert_eq!(bits(&last), bits(&expected[expected.len() - last.len()..]), "{name}");
+    }
+}
+
 /// Beside quantised weights the adapter does what it does beside floats: quantisation alone remains.
 #[test]
 fn an_adapter_of_a_quantised_model() {

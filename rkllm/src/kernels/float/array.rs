@@ -73,6 +73,10 @@ impl Lanes for Array {
         self.map2(other, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    unsafe fn min(self, other: Self) -> Self {
+        self.map2(other, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
     unsafe fn round(self) -> Self {
         Self(self.0.map(f32::round_ties_even))
     }
@@ -85,6 +89,14 @@ impl Lanes for Array {
             let (first, second) = (first.clamp(-126, 127), (n - first).clamp(-126, 127));
             value * power_of_two(first) * power_of_two(second)
         })
+    }
+    #[inline(always)]
+    unsafe fn power_of_sum(self) -> Self {
+        Self(self.0.map(|sum| f32::from_bits((sum.to_bits() << 23).wrapping_add((127 + 64) << 23))))
+    }
+    #[inline(always)]
+    unsafe fn any_below(self, bound: f32) -> bool {
+        !self.0.iter().all(|&v| v >= bound)
     }
     #[inline(always)]
     unsafe fn bound(self, low: f32, below: f32, high: f32, above: f32, inside: Self) -> Self {

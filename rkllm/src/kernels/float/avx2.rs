@@ -55,6 +55,18 @@ unsafe fn bound(x: __m256, low: f32, below: f32, high: f32, above: f32, inside: 
     }
 }
 
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn power_of_sum(sum: __m256) -> __m256 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        // The bits of 1.5 * 2^23 leave the word; those of n become the exponent.
+        let n = _mm256_slli_epi32::<23>(_mm256_castps_si256(sum));
+        _mm256_castsi256_ps(_mm256_add_epi32(n, _mm256_set1_epi32((127 + 64) << 23)))
+    }
+}
+
 // SAFETY (every block below): the intrinsics need AVX2, FMA and F16C, which the trait's contract
 // promises; memory accesses are unaligned and cover the 16 elements the contract promises.
 impl Lanes for Avx2 {
@@ -130,6 +142,11 @@ impl Lanes for Avx2 {
         unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
     }
     #[inline(always)]
+    unsafe fn min(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { Self(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
     unsafe fn round(self) -> Self {
         const EVEN: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
         // SAFETY: see above the impl.
@@ -139,6 +156,21 @@ impl Lanes for Avx2 {
     unsafe fn scale_by_power(self, n: Self) -> Self {
         // SAFETY: see above the impl.
         unsafe { Self(scale_by_power(self.0, n.0), scale_by_power(self.1, n.1)) }
+    }
+    #[inline(always)]
+    unsafe fn power_of_sum(self) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { Self(power_of_sum(self.0), power_of_sum(self.1)) }
+    }
+    #[inline(always)]
+    unsafe fn any_below(self, bound: f32) -> bool {
+        // SAFETY: see above the impl.
+        unsafe {
+            let bound = _mm256_set1_ps(bound);
+            let first = _mm256_cmp_ps::<_CMP_NGE_UQ>(self.0, bound);
+            let second = _mm256_cmp_ps::<_CMP_NGE_UQ>(self.1, bound);
+            _mm256_movemask_ps(_mm256_or_ps(first, second)) != 0
+        }
     }
     #[inline(always)]
     unsafe fn bound(self, low: f32, below: f32, high: f32, above: f32, inside: Self) -> Self {

@@ -7,17 +7,6 @@ use super::lanes::Lanes;
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);
 
-/// # Safety
-/// The processor has AVX-512 F.
-#[inline(always)]
-unsafe fn power_of_two(n: __m512i) -> __m512 {
-    // SAFETY: the caller's contract.
-    unsafe {
-        let biased = _mm512_add_epi32(n, _mm512_set1_epi32(127));
-        _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
-    }
-}
-
 // SAFETY (every block below): the intrinsics need AVX-512 F (and AVX2 for halves of a register),
 // which the trait's contract promises; memory accesses are unaligned and cover the 16 elements the
 // contract promises.
@@ -84,6 +73,11 @@ impl Lanes for Avx512 {
         unsafe { Self(_mm512_max_ps(self.0, other.0)) }
     }
     #[inline(always)]
+    unsafe fn min(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { Self(_mm512_min_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
     unsafe fn round(self) -> Self {
         const EVEN: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
         // SAFETY: see above the impl.
@@ -91,13 +85,23 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     unsafe fn scale_by_power(self, n: Self) -> Self {
+        // The rule's first product is exact for the values in question, so both round once.
+        // SAFETY: see above the impl.
+        unsafe { Self(_mm512_scalef_ps(self.0, n.0)) }
+    }
+    #[inline(always)]
+    unsafe fn power_of_sum(self) -> Self {
         // SAFETY: see above the impl.
         unsafe {
-            let n = _mm512_cvtps_epi32(n.0);
-            let first = _mm512_srai_epi32::<1>(n);
-            let once = _mm512_mul_ps(self.0, power_of_two(first));
-            Self(_mm512_mul_ps(once, power_of_two(_mm512_sub_epi32(n, first))))
+            // The bits of 1.5 * 2^23 leave the word; those of n become the exponent.
+            let n = _mm512_slli_epi32::<23>(_mm512_castps_si512(self.0));
+            Self(_mm512_castsi512_ps(_mm512_add_epi32(n, _mm512_set1_epi32((127 + 64) << 23))))
         }
+    }
+    #[inline(always)]
+    unsafe fn any_below(self, bound: f32) -> bool {
+        // SAFETY: see above the impl.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_NGE_UQ>(self.0, _mm512_set1_ps(bound)) != 0 }
     }
     #[inline(always)]
     unsafe fn bound(self, low: f32, below: f32, high: f32, above: f32, inside: Self) -> Self {

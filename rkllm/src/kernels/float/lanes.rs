@@ -22,12 +22,18 @@ pub(crate) trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     unsafe fn div(self, other: Self) -> Self;
-    /// The larger of the two; for finite values only.
+    /// The larger of the two. NaN where `other` is NaN.
     unsafe fn max(self, other: Self) -> Self;
+    /// The smaller of the two. NaN where `other` is NaN.
+    unsafe fn min(self, other: Self) -> Self;
     /// Half to even.
     unsafe fn round(self) -> Self;
     /// `(self * 2^(n >> 1)) * 2^(n - (n >> 1))` for integral `n` in -160..=160.
     unsafe fn scale_by_power(self, n: Self) -> Self;
+    /// `2^(n + 64)` for `self = n + 1.5 * 2^23` with an integral `n` in -190..=63.
+    unsafe fn power_of_sum(self) -> Self;
+    /// Whether any lane is below `bound` or NaN.
+    unsafe fn any_below(self, bound: f32) -> bool;
     /// `below` where `self < low`, `above` where `self > high`, else `inside`.
     unsafe fn bound(self, low: f32, below: f32, high: f32, above: f32, inside: Self) -> Self;
 

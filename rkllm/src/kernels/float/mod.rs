@@ -1,6 +1,7 @@
 //! Float operations of the network: written once over sixteen lanes, compiled per instruction set.
 
 mod array;
+mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -17,10 +18,12 @@ mod tests;
 use std::fmt::Debug;
 use std::ops::Range;
 
+pub use attention::{AttentionTile, KEY_BLOCK, TileScratch};
+
 use super::ColumnsAt;
 use crate::Dtype;
 
-/// Cached keys or values of one head: rows of one width, in the cache's type.
+/// Cached keys or values of one head in the cache's type; [`AttentionTile`] says how they lie.
 #[derive(Debug, Clone, Copy)]
 pub enum KvRows<'a> {
     /// The baseline's.
@@ -62,23 +65,15 @@ pub trait FloatOps: Debug + Send + Sync {
     /// Rotates the pairs (`x[i]`, `x[i + x.len() / 2]`) in place.
     fn rotate(&self, x: &mut [f32], cos: &[f32], sin: &[f32]);
 
-    /// Scores of `queries` `[T, d]` against consecutive `keys` `[J, d]`, times `scale`: row `t` of
-    /// `out`, whose rows are `stride` long, gets J scores.
-    fn scores(
-        &self,
-        queries: &[f32],
-        d: usize,
-        keys: KvRows<'_>,
-        scale: f32,
-        out: &mut [f32],
-        stride: usize,
-    );
+    /// Attention of a tile of queries: `out` `[R, d]`.
+    ///
+    /// # Panics
+    /// If the tile does not hold what its fields say.
+    fn attend(&self, tile: &AttentionTile<'_>, scratch: &mut TileScratch, out: &mut [f32]);
 
-    /// Softmax in place; element 0 is the score of the absolute position `first`.
+    /// Softmax in place; element 0 is the score of the absolute position `first`. It is the one
+    /// [`FloatOps::attend`] makes.
     fn softmax(&self, scores: &mut [f32], first: usize);
-
-    /// `out[d] = sum_j p[j] * values[j, d]`, `j` ascending.
-    fn weighted_sum(&self, p: &[f32], values: KvRows<'_>, out: &mut [f32]);
 
     /// The largest logit `m` and the sum of `exp(l - m)` as f64 in 16 lanes.
     fn exp_sum(&self, logits: &[f32]) -> (f32, f64);
@@ -90,17 +85,18 @@ pub trait FloatOps: Debug + Send + Sync {
     fn to_f16(&self, x: &[f32], out: &mut [u16]);
 }
 
-fn bytes_of<T: Copy>(values: &[T]) -> &[u8] {
-    // SAFETY: T is f32 or u16 here: no padding, and any byte is initialised.
-    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
-}
-
 /// Compiles the operations for one implementation of `Lanes`.
 ///
 /// `$features` is the target feature list of the inner functions (none for the portable one); the
 /// constructor of the type is private to this module and guarded by detection in [`by_name`].
 macro_rules! float_ops {
-    ($name:ident, $lanes:ty, rows: $r:literal x $t:literal $(, $features:literal)?) => {
+    (
+        $name:ident, $lanes:ty,
+        rows: $r:literal x $t:literal,
+        scores: $q:literal x $v:literal,
+        values: $pt:literal x $pw:literal
+        $(, $features:literal)?
+    ) => {
         #[derive(Debug)]
         struct $name;
 
@@ -178,61 +174,29 @@ macro_rules! float_ops {
                 unsafe { inner(x, cos, sin) }
             }
 
-            fn scores(
-                &self,
-                queries: &[f32],
-                d: usize,
-                keys: KvRows<'_>,
-                scale: f32,
-                out: &mut [f32],
-                stride: usize,
-            ) {
+            fn attend(&self, tile: &AttentionTile<'_>, scratch: &mut TileScratch, out: &mut [f32]) {
                 $(#[target_feature(enable = $features)])?
-                unsafe fn inner(
-                    queries: &[f32], d: usize, keys: KvRows<'_>, scale: f32, out: &mut [f32], stride: usize,
-                ) {
-                    // SAFETY: features as in `by_name`; shapes asserted by the caller.
-                    unsafe {
-                        match keys {
-                            KvRows::F32(keys) => products::scores::<$lanes, element::F32>(
-                                queries, d, bytes_of(keys), scale, out, stride,
-                            ),
-                            KvRows::F16(keys) => products::scores::<$lanes, element::F16>(
-                                queries, d, bytes_of(keys), scale, out, stride,
-                            ),
-                        }
-                    }
+                unsafe fn inner(tile: &AttentionTile<'_>, scratch: &mut TileScratch, out: &mut [f32]) {
+                    // SAFETY: features as in `by_name`; the tile checked by the caller.
+                    unsafe { attention::attend::<$lanes, $q, $v, $pt, $pw>(tile, scratch, out) }
                 }
-                assert!(d != 0 && queries.len().is_multiple_of(d) && keys.len().is_multiple_of(d));
-                assert!(keys.len() / d <= stride && queries.len() / d * stride <= out.len());
-                // SAFETY: asserted above.
-                unsafe { inner(queries, d, keys, scale, out, stride) }
+                tile.check(out);
+                // SAFETY: checked above.
+                unsafe { inner(tile, scratch, out) }
             }
 
             fn softmax(&self, scores: &mut [f32], first: usize) {
                 $(#[target_feature(enable = $features)])?
-                unsafe fn inner(scores: &mut [f32], first: usize) {
-                    // SAFETY: features as in `by_name`.
-                    unsafe { ops::softmax::<$lanes>(scores, first) }
+                unsafe fn inner(row: &mut [f32]) {
+                    // SAFETY: features as in `by_name`; whole lines by the caller.
+                    unsafe { attention::softmax::<$lanes>(row) }
                 }
-                // SAFETY: the features are there.
-                unsafe { inner(scores, first) }
-            }
-
-            fn weighted_sum(&self, p: &[f32], values: KvRows<'_>, out: &mut [f32]) {
-                $(#[target_feature(enable = $features)])?
-                unsafe fn inner(p: &[f32], values: KvRows<'_>, out: &mut [f32]) {
-                    // SAFETY: features as in `by_name`; shapes asserted by the caller.
-                    unsafe {
-                        match values {
-                            KvRows::F32(v) => products::weighted_sum::<$lanes, element::F32>(p, bytes_of(v), out),
-                            KvRows::F16(v) => products::weighted_sum::<$lanes, element::F16>(p, bytes_of(v), out),
-                        }
-                    }
-                }
-                assert!(values.len() == p.len() * out.len());
-                // SAFETY: asserted above.
-                unsafe { inner(p, values, out) }
+                let before = first % 16;
+                let mut row = vec![f32::NEG_INFINITY; (before + scores.len()).next_multiple_of(16)];
+                row[before..][..scores.len()].copy_from_slice(scores);
+                // SAFETY: whole lines; the features are there.
+                unsafe { inner(&mut row) }
+                scores.copy_from_slice(&row[before..][..scores.len()]);
             }
 
             fn exp_sum(&self, logits: &[f32]) -> (f32, f64) {
@@ -279,16 +243,19 @@ impl KvRows<'_> {
     }
 }
 
-float_ops!(Portable, array::Array, rows: 1 x 1);
+float_ops!(Portable, array::Array, rows: 1 x 1, scores: 1 x 1, values: 1 x 1);
 // The same code with the fused multiply-add as an instruction instead of a call.
 #[cfg(target_arch = "x86_64")]
-float_ops!(PortableFma, array::Array, rows: 1 x 1, "fma");
+float_ops!(PortableFma, array::Array, rows: 1 x 1, scores: 1 x 1, values: 1 x 1, "fma");
+// Sixteen registers, two to a line.
 #[cfg(target_arch = "x86_64")]
-float_ops!(Avx2, avx2::Avx2, rows: 2 x 3, "avx2,fma,f16c");
+float_ops!(Avx2, avx2::Avx2, rows: 2 x 3, scores: 2 x 1, values: 6 x 1, "avx2,fma,f16c");
+// Thirty-two registers, one to a line.
 #[cfg(target_arch = "x86_64")]
-float_ops!(Avx512, avx512::Avx512, rows: 4 x 4, "avx512f,avx2,fma,f16c");
+float_ops!(Avx512, avx512::Avx512, rows: 4 x 4, scores: 4 x 2, values: 6 x 4, "avx512f,avx2,fma,f16c");
+// Thirty-two registers, four to a line.
 #[cfg(target_arch = "aarch64")]
-float_ops!(Neon, neon::Neon, rows: 2 x 2, "neon");
+float_ops!(Neon, neon::Neon, rows: 2 x 2, scores: 2 x 1, values: 6 x 1, "neon");
 
 /// The float operations that go with the integer kernel `name`, if this processor can run them.
 pub fn by_name(name: &str) -> Option<&'static dyn FloatOps> {
@@ -297,7 +264,7 @@ pub fn by_name(name: &str) -> Option<&'static dyn FloatOps> {
         "scalar" if is_x86_feature_detected!("fma") => Some(&PortableFma),
         "scalar" => Some(&Portable),
         #[cfg(target_arch = "x86_64")]
-        "avx2"
+        "avx2" | "avxvnni"
             if is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
                 && is_x86_feature_detected!("f16c") =>
@@ -305,7 +272,7 @@ pub fn by_name(name: &str) -> Option<&'static dyn FloatOps> {
             Some(&Avx2)
         }
         #[cfg(target_arch = "x86_64")]
-        "avx512vnni"
+        "avx512vnni" | "amx"
             if is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
@@ -314,7 +281,7 @@ pub fn by_name(name: &str) -> Option<&'static dyn FloatOps> {
             Some(&Avx512)
         }
         #[cfg(target_arch = "aarch64")]
-        "neon" => Some(&Neon),
+        "neon" | "neon-i8mm" => Some(&Neon),
         _ => None,
     }
 }

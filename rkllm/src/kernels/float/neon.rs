@@ -121,6 +121,11 @@ impl Lanes for Neon {
         self.map2(other, |a, b| unsafe { vmaxq_f32(a, b) })
     }
     #[inline(always)]
+    unsafe fn min(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        self.map2(other, |a, b| unsafe { vminq_f32(a, b) })
+    }
+    #[inline(always)]
     unsafe fn round(self) -> Self {
         // SAFETY: see above the impl.
         Self(self.0.map(|v| unsafe { vrndnq_f32(v) }))
@@ -137,6 +142,27 @@ impl Lanes for Neon {
             };
             vmulq_f32(vmulq_f32(value, power(first)), power(vsubq_s32(n, first)))
         })
+    }
+    #[inline(always)]
+    unsafe fn power_of_sum(self) -> Self {
+        // SAFETY: see above the impl.
+        Self(self.0.map(|sum| unsafe {
+            // The bits of 1.5 * 2^23 leave the word; those of n become the exponent.
+            let n = vshlq_n_s32::<23>(vreinterpretq_s32_f32(sum));
+            vreinterpretq_f32_s32(vaddq_s32(n, vdupq_n_s32((127 + 64) << 23)))
+        }))
+    }
+    #[inline(always)]
+    unsafe fn any_below(self, bound: f32) -> bool {
+        // SAFETY: see above the impl. A minimum over NaN is NaN, which is not at or above the bound.
+        unsafe {
+            let [a, b, c, d] = self.0;
+            let low = vminvq_f32(vminq_f32(vminq_f32(a, b), vminq_f32(c, d)));
+            !matches!(
+                low.partial_cmp(&bound),
+                Some(std::cmp::Ordering::Greater | std::cmp::Ordering::Equal)
+            )
+        }
     }
     #[inline(always)]
     unsafe fn bound(self, low: f32, below: f32, high: f32, above: f32, inside: Self) -> Self {

@@ -8,7 +8,42 @@ use super::lanes::{Lanes, halving_tree};
 /// The processor has the instructions of `L`.
 #[inline(always)]
 pub(super) unsafe fn exp<L: Lanes>(x: L) -> L {
-    const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
+    // SAFETY: the caller's contract.
+    unsafe {
+        let n = x.mul(L::splat(LOG2_E)).round();
+        x.bound(-104.0, 0.0, 88.72284, f32::INFINITY, mantissa(x, n).scale_by_power(n))
+    }
+}
+
+/// The same for `x` that are at most 0 or NaN, with fewer instructions.
+///
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+pub(super) unsafe fn exp_below<L: Lanes>(x: L) -> L {
+    /// Adding it rounds to an integer, half to even, as long as that has 22 bits.
+    const ROUNDS: f32 = 12_582_912.0;
+    /// 2^-64.
+    const BACK: f32 = f32::from_bits((127 - 64) << 23);
+    // SAFETY: the caller's contract; `n` is in -188..=0.
+    unsafe {
+        // Below -104 the rule's result is 0, and so is what follows: at most 2^-150.
+        let x = L::splat(-130.0).max(x);
+        let sum = x.mul(L::splat(LOG2_E)).add(L::splat(ROUNDS));
+        let n = sum.add(L::splat(-ROUNDS));
+        // The first product is exact, as the rule's first one is, and the second one alone rounds.
+        mantissa(x, n).mul(sum.power_of_sum()).mul(L::splat(BACK))
+    }
+}
+
+const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
+
+/// `exp(x) * 2^-n`.
+///
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+unsafe fn mantissa<L: Lanes>(x: L, n: L) -> L {
     const MINUS_LN2_HIGH: f32 = f32::from_bits(0xbf31_7200);
     const MINUS_LN2_LOW: f32 = f32::from_bits(0xb5bf_be8e);
     const POLYNOMIAL: [f32; 6] = [
@@ -21,15 +56,13 @@ pub(super) unsafe fn exp<L: Lanes>(x: L) -> L {
     ];
     // SAFETY: the caller's contract.
     unsafe {
-        let n = x.mul(L::splat(LOG2_E)).round();
         let r = n.fma(L::splat(MINUS_LN2_HIGH), x);
         let r = n.fma(L::splat(MINUS_LN2_LOW), r);
         let mut p = L::splat(POLYNOMIAL[0]);
         for c in &POLYNOMIAL[1..] {
             p = p.fma(r, L::splat(*c));
         }
-        let y = p.fma(r.mul(r), r).add(L::splat(1.0));
-        x.bound(-104.0, 0.0, 88.72284, f32::INFINITY, y.scale_by_power(n))
+        p.fma(r.mul(r), r).add(L::splat(1.0))
     }
 }
 
@@ -183,54 +216,11 @@ unsafe fn largest<L: Lanes>(x: &[f32]) -> f32 {
     lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
 }
 
-/// Softmax in place; element 0 stands at the absolute position `first`.
-///
-/// # Safety
-/// The processor has the instructions of `L`.
-#[inline(always)]
-pub(super) unsafe fn softmax<L: Lanes>(x: &mut [f32], first: usize) {
-    // SAFETY: blocks have 16 elements; the in-place map reads an element before it writes it.
-    unsafe {
-        map_in_place::<L>(x, ExpOfSum(-largest::<L>(x)));
-
-        // Lanes belong to absolute positions: the elements before the first multiple of 16 go
-        // alone, into the last lanes.
-        let head = ((16 - first % 16) % 16).min(x.len());
-        let (before, rest) = x.split_at(head);
-        let (blocks, after) = rest.as_chunks::<16>();
-        let mut lanes = [0.0f32; 16];
-        for (i, &e) in before.iter().enumerate() {
-            lanes[(first + i) % 16] += e;
-        }
-        let mut acc = L::load(lanes.as_ptr());
-        for block in blocks {
-            acc = acc.add(L::load(block.as_ptr()));
-        }
-        acc.store(lanes.as_mut_ptr());
-        for (lane, &e) in lanes.iter_mut().zip(after) {
-            *lane += e;
-        }
-        map_in_place::<L>(x, DividedBy(halving_tree(lanes)));
-    }
-}
-
 /// An operation on sixteen elements; see [`Binary`].
 trait Unary<L> {
     /// # Safety
     /// The processor has the instructions of `L`.
     unsafe fn apply(self, x: L) -> L;
-}
-
-/// `exp(x + offset)`.
-#[derive(Clone, Copy)]
-struct ExpOfSum(f32);
-
-impl<L: Lanes> Unary<L> for ExpOfSum {
-    #[inline(always)]
-    unsafe fn apply(self, x: L) -> L {
-        // SAFETY: the trait's contract.
-        unsafe { exp(x.add(L::splat(self.0))) }
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -241,17 +231,6 @@ impl<L: Lanes> Unary<L> for Exp {
     unsafe fn apply(self, x: L) -> L {
         // SAFETY: the trait's contract.
         unsafe { exp(x) }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct DividedBy(f32);
-
-impl<L: Lanes> Unary<L> for DividedBy {
-    #[inline(always)]
-    unsafe fn apply(self, x: L) -> L {
-        // SAFETY: the trait's contract.
-        unsafe { x.div(L::splat(self.0)) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Float dots: the baseline's layers, attention scores, attention output.
+//! Float dots: the baseline's layers and adapters.
 
 use std::ops::Range;
 
@@ -102,89 +102,6 @@ pub(super) unsafe fn rows<L: Lanes, E: Element, const R: usize, const T: usize>(
                 }
                 n += 1;
             }
-        }
-    }
-}
-
-/// Scores of `queries` `[T, d]` against consecutive keys `[count, d]`: `out[t][j]`, with `out` rows
-/// of `stride`.
-///
-/// # Safety
-/// The slices hold what the shapes say; the processor has the instructions of `L`.
-#[inline(always)]
-pub(super) unsafe fn scores<L: Lanes, E: Element>(
-    queries: &[f32],
-    d: usize,
-    keys: &[u8],
-    scale: f32,
-    out: &mut [f32],
-    stride: usize,
-) {
-    let count = keys.len() / (d * E::SIZE);
-    let total = queries.len() / d;
-    // SAFETY: indices stay inside by the loops' bounds and the caller's contract.
-    unsafe {
-        let query = |t: usize| queries.as_ptr().add(t * d);
-        let mut t = 0;
-        while t < total {
-            let four = total - t >= 4;
-            for j in 0..count {
-                let key = [keys.as_ptr().add(j * d * E::SIZE)];
-                if four {
-                    let s = tile::<L, E, 1, 4>(key, std::array::from_fn(|i| query(t + i)), d)[0];
-                    for (i, s) in s.into_iter().enumerate() {
-                        *out.get_unchecked_mut((t + i) * stride + j) = s * scale;
-                    }
-                } else {
-                    let s = tile::<L, E, 1, 1>(key, [query(t)], d)[0][0];
-                    *out.get_unchecked_mut(t * stride + j) = s * scale;
-                }
-            }
-            t += if four { 4 } else { 1 };
-        }
-    }
-}
-
-/// `out[d] = fma(p[j], v[j, d], out[d])` for `j` ascending, from zero.
-///
-/// # Safety
-/// `v` holds `p.len()` rows of `out.len()` elements; the processor has the instructions of `L`.
-#[inline(always)]
-pub(super) unsafe fn weighted_sum<L: Lanes, E: Element>(p: &[f32], v: &[u8], out: &mut [f32]) {
-    /// Registers for the output: 64 columns at a time.
-    const WIDE: usize = 4;
-    let d = out.len();
-    // SAFETY: columns stay below `d`, rows below `p.len()`, by the loops' bounds.
-    unsafe {
-        let at = |j: usize, column: usize| v.as_ptr().add((j * d + column) * E::SIZE);
-        let mut column = 0;
-        while d - column >= 16 * WIDE {
-            let mut acc = [L::splat(0.0); WIDE];
-            for (j, &p) in p.iter().enumerate() {
-                let p = L::splat(p);
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    *acc = p.fma(E::load::<L>(at(j, column + 16 * i)), *acc);
-                }
-            }
-            for (i, acc) in acc.into_iter().enumerate() {
-                acc.store(out.as_mut_ptr().add(column + 16 * i));
-            }
-            column += 16 * WIDE;
-        }
-        while d - column >= 16 {
-            let mut acc = L::splat(0.0);
-            for (j, &p) in p.iter().enumerate() {
-                acc = L::splat(p).fma(E::load::<L>(at(j, column)), acc);
-            }
-            acc.store(out.as_mut_ptr().add(column));
-            column += 16;
-        }
-        for (column, out) in out.iter_mut().enumerate().skip(column) {
-            let mut acc = 0.0f32;
-            for (j, &p) in p.iter().enumerate() {
-                acc = p.mul_add(E::get(at(j, column)), acc);
-            }
-            *out = acc;
         }
     }
 }
