@@ -4,10 +4,12 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use super::attention::{AttentionScratch, Heads};
+use super::cores::{self, Affinity, Cores, Placement};
 use super::forward::{Buffers, Output};
 use super::kv::LayerCache;
 use super::linear::{CpuLinear, Device};
 use super::lora::Loras;
+use super::plan::MemoryPlan;
 use super::pool::Pool;
 use crate::by_rows::{expect_shape, shape};
 use crate::kernels::Kernel;
@@ -15,10 +17,18 @@ use crate::kernels::fpenv::FpEnv;
 use crate::model::{LinearWeights, ModelWeights, RopeTable};
 use crate::{Backend, Dtype, Error, ErrorKind, Input, Linear, Result, Want};
 
+/// Tokens of a prefill step, unless the caller chooses. The matrices of a layer are read from memory once
+/// for each step, so more tokens let the multipliers work; at 512 what is left to gain is little, and the
+/// activations of a 0.5B model are 38 MB.
+const PREFILL_CHUNK: usize = 512;
+/// Positions whose angles are computed at a time, at least.
+const ROPE_STEP: usize = 64;
+
 /// How an engine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineOptions {
-    /// Threads that compute, the calling one included; at least 1.
+    /// Threads that compute, the calling one included; at least 1. Without a choice, the number of
+    /// `RKLLM_THREADS`, else what suits the machine as [`cores`] describes. Moves no bit.
     pub threads: usize,
     /// Tokens the sequence can hold. It also picks the branch of length-dependent RoPE.
     pub context: usize,
@@ -28,8 +38,10 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, context: 2048, prefill_chunk: 128 }
+        // A variable that holds no number is an error of `Engine::new`.
+        let given = cores::threads_from_environment().ok().flatten();
+        let threads = given.unwrap_or_else(|| Cores::system().placement(None).threads);
+        Self { threads, context: 2048, prefill_chunk: PREFILL_CHUNK }
     }
 }
 
@@ -83,7 +95,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Kernel`] if `RKLLM_KERNEL` cannot be honoured, [`ErrorKind::Input`] for a context
-    /// or chunk of zero, [`ErrorKind::Memory`] if the cache would not fit the address space or
+    /// or chunk of zero and for an `RKLLM_THREADS` that is no number, [`ErrorKind::Memory`] if the cache would not fit the address space or
     /// threads cannot be started.
     pub fn new(weights: Arc<ModelWeights>, options: EngineOptions) -> Result<Self> {
         Self::with_kernel(weights, options, Kernel::active()?)
@@ -112,6 +124,7 @@ impl Engine {
         kernel: Kernel,
         supply: &mut SupplyLinear<'_>,
     ) -> Result<Self> {
+        cores::threads_from_environment()?;
         let config = &weights.config;
         if options.context == 0 || options.prefill_chunk == 0 {
             return Err(Error::new(ErrorKind::Input, "a context or prefill chunk of 0 tokens"));
@@ -128,10 +141,12 @@ impl Engine {
             )
             .with_hint("ask for a smaller context"));
         }
+        reserve(MemoryPlan::with_kernel(&weights, &options, Want::Nothing, None).kv_cache)?;
         let pool = Pool::new(options.threads).map_err(|e| {
             Error::new(ErrorKind::Memory, format!("cannot start {} threads: {e}", options.threads))
                 .with_hint("ask for fewer threads")
         })?;
+        pool.confine(Cores::system().placement(Some(options.threads)).confined);
         let device = Device::new(kernel, pool);
         let mut linear = |role, parts: &[LinearWeights]| -> Result<Box<dyn Linear>> {
             let cpu = Box::new(CpuLinear::new(parts.to_vec(), &device));
@@ -164,7 +179,7 @@ impl Engine {
             });
         }
         let lm_head = linear(LinearRole::LmHead, std::slice::from_ref(&weights.lm_head))?;
-        let rope = config.rope.table(options.context, options.context);
+        let rope = config.rope.table(0, options.context);
         let attention = AttentionScratch::new(device.pool.threads());
         Ok(Self {
             layers,
@@ -180,7 +195,7 @@ impl Engine {
         })
     }
 
-    /// The kernel that runs: `scalar`, `avx2`, `avx512vnni` or `neon`.
+    /// The kernel that runs: `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `amx`, `neon` or `neon-i8mm`.
     pub fn kernel_name(&self) -> &'static str {
         self.device.kernel.name()
     }
@@ -198,6 +213,29 @@ impl Engine {
     /// The model.
     pub fn weights(&self) -> &Arc<ModelWeights> {
         &self.weights
+    }
+
+    /// Whether threads are confined to the fast cores, from the next run on; they are unless told otherwise.
+    /// [`cores`] says where that is so and what becomes of the calling thread.
+    pub fn set_affinity(&mut self, affinity: Affinity) {
+        let confined = match affinity {
+            Affinity::FastCores => Cores::system().placement(Some(self.options.threads)).confined,
+            Affinity::Free => None,
+        };
+        self.device.pool.confine(confined);
+    }
+
+    /// How many threads compute, and where.
+    pub fn placement(&self) -> Placement {
+        let mut placement = Cores::system().placement(Some(self.options.threads));
+        placement.confined = self.device.pool.confined();
+        placement
+    }
+
+    /// What this engine takes of memory, at most, as long as only the last logits of an input are asked for.
+    pub fn memory_plan(&self) -> MemoryPlan {
+        let kernel = Some(self.device.kernel);
+        MemoryPlan::with_kernel(&self.weights, &self.options, Want::Last, kernel)
     }
 
     /// Bytes of the KV cache for the whole context.
@@ -237,6 +275,17 @@ impl Engine {
         Ok(count)
     }
 
+    /// Angles of the first `positions` positions. Most sequences end long before their context does, and
+    /// sines in f64 take a while.
+    fn extend_rope(&mut self, positions: usize) {
+        let rope = &self.weights.config.rope;
+        let done = self.rope.positions(rope);
+        if done < positions {
+            let wanted = positions.max(done * 2).max(ROPE_STEP).min(self.options.context);
+            rope.extend(&mut self.rope, wanted, self.options.context);
+        }
+    }
+
     /// Appends `input` in chunks.
     fn append(
         &mut self,
@@ -247,6 +296,8 @@ impl Engine {
     ) -> Result<()> {
         let count = self.check(input)?;
         let _env = FpEnv::enter();
+        let _confined = self.device.pool.confine_caller();
+        self.extend_rope(self.position + count);
         let (chunk, hidden) = (self.options.prefill_chunk, self.weights.config.hidden_size);
         let mut first = 0;
         while first < count {
@@ -265,6 +316,18 @@ impl Engine {
             first = end;
         }
         Ok(())
+    }
+}
+
+/// Whether the system would give `bytes` for the KV cache: an allocation that fails later ends the process.
+fn reserve(bytes: u64) -> Result<()> {
+    let mut probe = Vec::<u8>::new();
+    match usize::try_from(bytes).map(|bytes| probe.try_reserve_exact(bytes)) {
+        Ok(Ok(())) => Ok(()),
+        _ => {
+            Err(Error::new(ErrorKind::Memory, format!("no memory for a KV cache of {bytes} bytes"))
+                .with_hint("ask for a smaller context"))
+        }
     }
 }
 

@@ -5,12 +5,17 @@
 //! sequence. There is one forward pass for all architectures.
 
 mod attention;
+pub mod cores;
 mod engine;
 mod forward;
 mod kv;
 mod linear;
 mod lora;
+mod plan;
 mod pool;
 mod state;
+pub mod timing;
 
+pub use cores::{Affinity, Placement};
 pub use engine::{Engine, EngineOptions, LinearRole, SupplyLinear};
+pub use plan::MemoryPlan;

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{JoinHandle, Thread};
 
+use super::cores::CpuSet;
+use super::cores::affinity::{self, Confined, ThreadId};
 use crate::kernels::fpenv::FpEnv;
 
 /// How often a thread looks for work, or for the end of others' work, before it lets go of its
@@ -138,9 +140,28 @@ impl Shared {
     }
 }
 
+/// Where the threads may run.
+#[derive(Default)]
+struct Places {
+    /// What they are confined to now.
+    cpus: Option<CpuSet>,
+    /// Workers that have begun, and where the system let each run before.
+    workers: Vec<(ThreadId, Option<CpuSet>)>,
+}
+
+impl Places {
+    /// Lets a worker run where it shall. One that is kept off all of it is left alone.
+    fn place(&self, (thread, before): &(ThreadId, Option<CpuSet>)) {
+        let Some(before) = before else { return };
+        let wanted = self.cpus.map_or(*before, |cpus| cpus.and(before));
+        affinity::set(*thread, if wanted.is_empty() { before } else { &wanted });
+    }
+}
+
 /// Threads that wait for work. Dropping the pool ends them.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
+    places: Arc<Mutex<Places>>,
     workers: Vec<JoinHandle<()>>,
     /// One fork at a time.
     one: Mutex<()>,
@@ -149,13 +170,25 @@ pub(crate) struct Pool {
 impl Pool {
     /// A pool in which `threads` threads work, the calling one included.
     pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
-        let mut pool =
-            Self { shared: Arc::new(Shared::new()), workers: Vec::new(), one: Mutex::new(()) };
+        let mut pool = Self {
+            shared: Arc::new(Shared::new()),
+            places: Arc::default(),
+            workers: Vec::new(),
+            one: Mutex::new(()),
+        };
         for index in 1..threads.max(1) {
-            let shared = Arc::clone(&pool.shared);
+            let (shared, places) = (Arc::clone(&pool.shared), Arc::clone(&pool.places));
             let worker =
                 std::thread::Builder::new().name(format!("rkllm-{index}")).spawn(move || {
                     let _env = FpEnv::enter();
+                    {
+                        let mut places = lock(&places);
+                        let worker = (affinity::current(), affinity::get(0));
+                        if places.cpus.is_some() {
+                            places.place(&worker);
+                        }
+                        places.workers.push(worker);
+                    }
                     while !shared.stop.load(Ordering::SeqCst) {
                         shared.work(index);
                         shared.wait_for_work();
@@ -169,6 +202,25 @@ impl Pool {
     /// How many threads work, the calling one included.
     pub(crate) fn threads(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// Confines the workers to `cpus` from now on, or to nothing: they then may run where they could at first.
+    pub(crate) fn confine(&self, cpus: Option<CpuSet>) {
+        let mut places = lock(&self.places);
+        if places.cpus != cpus {
+            places.cpus = cpus;
+            places.workers.iter().for_each(|worker| places.place(worker));
+        }
+    }
+
+    /// What the threads are confined to.
+    pub(crate) fn confined(&self) -> Option<CpuSet> {
+        lock(&self.places).cpus
+    }
+
+    /// Confines the calling thread like the workers, for as long as the result lives.
+    pub(crate) fn confine_caller(&self) -> Confined {
+        Confined::to(self.confined().as_ref())
     }
 
     /// Calls `task(thread, index)` once for each index below `tasks`, on any thread, and returns when
@@ -264,6 +316,32 @@ mod tests {
             });
         }
         assert_eq!(total.into_inner(), 60_000);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn workers_are_confined_and_let_go() {
+        let Some(before) = affinity::get(0) else { return };
+        let one: CpuSet = before.iter().take(1).collect();
+        let pool = Pool::new(3).unwrap();
+        pool.confine(Some(one));
+        assert_eq!(pool.confined(), Some(one));
+        let seen = |pool: &Pool| -> Vec<CpuSet> {
+            // Both workers have begun once they are in the list.
+            while lock(&pool.places).workers.len() < 2 {
+                std::thread::yield_now();
+            }
+            let places = lock(&pool.places);
+            places.workers.iter().filter_map(|&(thread, _)| affinity::get(thread)).collect()
+        };
+        assert_eq!(seen(&pool), [one, one]);
+        {
+            let _confined = pool.confine_caller();
+            assert_eq!(affinity::get(0), Some(one));
+        }
+        assert_eq!(affinity::get(0), Some(before), "the calling thread is the application's");
+        pool.confine(None);
+        assert_eq!(seen(&pool), [before, before]);
     }
 
     #[test]

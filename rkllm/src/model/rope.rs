@@ -86,6 +86,13 @@ pub struct RopeTable {
     pub sin: Vec<f32>,
 }
 
+impl RopeTable {
+    /// The positions it has, as a table of `rope`.
+    pub fn positions(&self, rope: &RopeConfig) -> usize {
+        self.cos.len() / (rope.rotary_dim / 2).max(1)
+    }
+}
+
 impl RopeConfig {
     /// Cosines and sines of positions `0..positions`.
     ///
@@ -93,18 +100,29 @@ impl RopeConfig {
     /// the sequence (dynamic, longrope), that is the length: the whole table then follows one rule,
     /// and neither the order nor the size of prefill chunks can change it.
     pub fn table(&self, positions: usize, context: usize) -> RopeTable {
+        let mut table = RopeTable { cos: Vec::new(), sin: Vec::new() };
+        self.extend(&mut table, positions, context);
+        table
+    }
+
+    /// Adds what a table of the same rule and `context` lacks up to `positions`.
+    pub fn extend(&self, table: &mut RopeTable, positions: usize, context: usize) {
+        let first = table.positions(self);
+        if positions <= first {
+            return;
+        }
         let inv_freq = self.inv_freq(context);
         let factor = self.attention_factor();
-        let mut cos = Vec::with_capacity(positions * inv_freq.len());
-        let mut sin = Vec::with_capacity(positions * inv_freq.len());
-        for position in 0..positions {
+        let RopeTable { cos, sin } = table;
+        cos.reserve_exact((positions - first) * inv_freq.len());
+        sin.reserve_exact((positions - first) * inv_freq.len());
+        for position in first..positions {
             for &frequency in &inv_freq {
                 let angle = f64::from(position as f32 * frequency);
                 cos.push((libm::cos(angle) * factor) as f32);
                 sin.push((libm::sin(angle) * factor) as f32);
             }
         }
-        RopeTable { cos, sin }
     }
 
     /// The angles' step per position, `[rotary_dim / 2]`, computed in f64 and rounded once.

@@ -92,7 +92,7 @@ impl<'a> Answer<'a> {
         let embedded = if begin.keep_embeddings { sequence.embedded() } else { 0 };
         check_prompt(sequence, &begin.prompt, embedded)?;
         let seed = options.sampling.seed().unwrap_or_else(fresh_seed);
-        let mut text = model.tokenizer().stream();
+        let mut text = model.tokenizer()?.stream();
         if begin.in_context {
             let first = begin.prompt.len().saturating_sub(TEXT_CONTEXT);
             begin.prompt[first..].iter().try_for_each(|&id| text.push(id).map(drop))?;
@@ -100,7 +100,7 @@ impl<'a> Answer<'a> {
         Ok(Self {
             sequence,
             options,
-            eos: if options.ignore_eos { &[] } else { model.eos() },
+            eos: if options.ignore_eos { &[] } else { model.eos()? },
             transcript: begin.transcript,
             text,
             stops: StopStrings::new(&options.stop),

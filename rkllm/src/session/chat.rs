@@ -130,8 +130,10 @@ impl ChatBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::Missing`] for a model without a chat template, [`ErrorKind::Input`] for options that
-    /// mean nothing, and as [`Model::session`].
+    /// mean nothing, and as [`Model::tokenizer`] and [`Model::session`].
     pub fn start(self) -> Result<Chat> {
+        // Now, rather than at the first question.
+        self.model.tokenizer()?;
         self.options.check(&self.model)?;
         let template = self.template.or_else(|| self.model.template().cloned());
         let template = template.ok_or_else(|| {
@@ -282,7 +284,7 @@ impl Chat {
         options.check(&self.session.model)?;
         let context = self.session.context();
         let wanted = options.max_tokens.unwrap_or(usize::MAX);
-        let fitted = self.conversation.fit(self.session.model.tokenizer(), context, wanted)?;
+        let fitted = self.conversation.fit(self.session.model.tokenizer()?, context, wanted)?;
         check_prompt(&self.session.sequence, &fitted.prompt, 0)?;
         Ok(fitted)
     }

@@ -139,7 +139,7 @@ impl Transcript for Turn<'_> {
             return Ok(None);
         }
         let room = (context / 4).max(1);
-        let fitted = self.conversation.shorten(self.model.tokenizer(), context, answer, room)?;
+        let fitted = self.conversation.shorten(self.model.tokenizer()?, context, answer, room)?;
         Ok(fitted.map(|fitted| {
             let dropped = self.conversation.let_go(&fitted);
             (fitted.prompt, dropped)

@@ -52,6 +52,7 @@ mod stop;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use answer::Answer;
 pub use cancel::CancelHandle;
@@ -74,3 +75,4 @@ pub use statistics::Statistics;
 pub use stop::Stop;
 #[cfg(feature = "tokio")]
 pub use stream::AnswerStream;
+pub use text::TokenizerLoad;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 #[cfg(feature = "constrain")]
 use super::constraint::Grammars;
 use super::session::Session;
+use super::text::{Text, TokenizerLoad};
 use crate::model::Tokenizer;
 #[cfg(feature = "chat")]
 use crate::model::{ChatTemplate, SpecialTokens};
 use crate::{Backend, Result};
 
 #[cfg(feature = "cpu")]
-use crate::cpu::{Engine, EngineOptions};
+use crate::cpu::{Affinity, Engine, EngineOptions, MemoryPlan};
 #[cfg(feature = "cpu")]
 use crate::model::{Checkpoint, Load, Lora, ModelWeights, WeightOptions};
 #[cfg(feature = "cpu")]
@@ -37,27 +38,26 @@ type Connect = dyn Fn() -> Result<Box<dyn Backend + Send>> + Send + Sync;
 pub struct Model(Arc<Parts>);
 
 struct Parts {
-    tokenizer: Tokenizer,
+    text: Text,
     #[cfg(feature = "chat")]
     template: Option<Arc<ChatTemplate>>,
-    eos: Vec<u32>,
     prefill_chunk: usize,
     connect: Box<Connect>,
     /// Made when an answer is first constrained.
     #[cfg(feature = "constrain")]
     grammars: std::sync::OnceLock<Grammars>,
     #[cfg(feature = "cpu")]
-    weights: Option<Arc<ModelWeights>>,
+    weights: Option<(Arc<ModelWeights>, EngineOptions)>,
 }
 
 impl Model {
     /// Opens the checkpoint or artifact in `dir` to run on the CPU: a float checkpoint in f32, an
-    /// artifact as it is, with a context of up to 2,048 tokens and a thread per core.
-    /// [`Model::options`] offers more.
+    /// artifact as it is, with a context of up to 2,048 tokens and as many threads as suit the machine.
+    /// The tokenizer is read when text is first needed: by [`ChatBuilder::start`](super::ChatBuilder::start),
+    /// the first answer, or [`Model::tokenizer`]. [`Model::options`] offers more.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`], [`Checkpoint::weights`], [`Tokenizer::open`] and
-    /// [`ChatTemplate::open`].
+    /// As [`Checkpoint::open`], [`Checkpoint::weights`] and [`ChatTemplate::open`].
     #[cfg(feature = "cpu")]
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(dir)
@@ -82,9 +82,17 @@ impl Model {
         super::ChatBuilder::new(self.clone())
     }
 
-    /// The tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.0.tokenizer
+    /// The tokenizer, read now if it was not before.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::open`], of a model that was opened from its directory.
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        self.0.text.tokenizer()
+    }
+
+    /// What reading the tokenizer took; `None` until text was needed, and of one the caller gave.
+    pub fn tokenizer_load(&self) -> Option<TokenizerLoad> {
+        self.0.text.load()
     }
 
     /// The chat template, if the model has one.
@@ -96,12 +104,22 @@ impl Model {
     /// The weights, if it runs on the CPU.
     #[cfg(feature = "cpu")]
     pub fn weights(&self) -> Option<&Arc<ModelWeights>> {
-        self.0.weights.as_ref()
+        self.0.weights.as_ref().map(|(weights, _)| weights)
+    }
+
+    /// What the model and each session take of memory, if it runs on the CPU.
+    #[cfg(feature = "cpu")]
+    pub fn memory_plan(&self) -> Option<MemoryPlan> {
+        let (weights, options) = self.0.weights.as_ref()?;
+        Some(MemoryPlan::new(weights, options, crate::Want::Last))
     }
 
     /// Tokens that end an answer: those of `config.json`, `generation_config.json` and the tokenizer.
-    pub fn eos(&self) -> &[u32] {
-        &self.0.eos
+    ///
+    /// # Errors
+    /// As [`Model::tokenizer`].
+    pub fn eos(&self) -> Result<&[u32]> {
+        self.0.text.eos()
     }
 
     pub(super) fn prefill_chunk(&self) -> usize {
@@ -115,7 +133,7 @@ impl Model {
             return Ok(grammars);
         }
         // Two threads may both make them; one wins.
-        let grammars = Grammars::new(self.tokenizer(), self.eos())?;
+        let grammars = Grammars::new(self.tokenizer()?, self.eos()?)?;
         Ok(self.0.grammars.get_or_init(|| grammars))
     }
 
@@ -126,10 +144,7 @@ impl Model {
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model")
-            .field("vocab_size", &self.0.tokenizer.vocab_size())
-            .field("eos", &self.0.eos)
-            .finish_non_exhaustive()
+        f.debug_struct("Model").field("tokenizer", &self.0.text.load()).finish_non_exhaustive()
     }
 }
 
@@ -159,6 +174,8 @@ pub struct ModelOptions {
     load: Load,
     #[cfg(feature = "cpu")]
     threads: Option<usize>,
+    #[cfg(feature = "cpu")]
+    affinity: Affinity,
     #[cfg(feature = "cpu")]
     context: Option<usize>,
     prefill_chunk: Option<usize>,
@@ -205,11 +222,20 @@ impl ModelOptions {
         self
     }
 
-    /// Threads of each session, the calling one included. Their number moves no bit.
+    /// Threads of each session, the calling one included; without it the number of `RKLLM_THREADS`, else what
+    /// suits the machine ([`cpu::cores`](crate::cpu::cores)). Their number moves no bit.
     #[cfg(feature = "cpu")]
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Whether threads are confined to the fast cores where cores are unequal; they are unless told otherwise.
+    #[cfg(feature = "cpu")]
+    #[must_use]
+    pub fn with_affinity(mut self, affinity: Affinity) -> Self {
+        self.affinity = affinity;
         self
     }
 
@@ -261,8 +287,7 @@ impl ModelOptions {
     pub fn open(self, dir: impl AsRef<Path>) -> Result<Model> {
         let dir = dir.as_ref();
         let checkpoint = Checkpoint::open(dir, self.load)?;
-        let tokenizer = Tokenizer::open(dir)?;
-        self.build(&checkpoint, tokenizer)
+        self.on_cpu(&checkpoint, |eos| Text::in_dir(dir, eos))
     }
 
     /// The same of parts the caller has, such as a checkpoint embedded in the program. The chat
@@ -272,6 +297,11 @@ impl ModelOptions {
     /// As [`ModelOptions::open`].
     #[cfg(feature = "cpu")]
     pub fn build(self, checkpoint: &Checkpoint, tokenizer: Tokenizer) -> Result<Model> {
+        self.on_cpu(checkpoint, |eos| Text::given(tokenizer, eos))
+    }
+
+    #[cfg(feature = "cpu")]
+    fn on_cpu(self, checkpoint: &Checkpoint, text: impl FnOnce(Vec<u32>) -> Text) -> Result<Model> {
         let threads = self.threads.unwrap_or_else(|| EngineOptions::default().threads);
         let weight_options = WeightOptions {
             clip: self.clip.unwrap_or(WeightOptions::default().clip),
@@ -290,17 +320,19 @@ impl ModelOptions {
             Ok((name.clone(), Arc::new(Lora::open(dir, &weights.config, self.load)?), *scale))
         });
         let loras: Vec<(String, Arc<Lora>, f32)> = loras.collect::<Result<_>>()?;
+        let affinity = self.affinity;
         let connect = Box::new(move || -> Result<Box<dyn Backend + Send>> {
             let mut engine = Engine::new(Arc::clone(&shared), engine)?;
+            engine.set_affinity(affinity);
             for (name, lora, scale) in &loras {
                 engine.add_lora(name.as_str(), Arc::clone(lora), *scale)?;
             }
             engine.set_lora(loras.first().map(|(name, ..)| name.as_str()))?;
             Ok(Box::new(engine))
         });
-        let eos = weights.config.eos_token_ids.clone();
-        let mut parts = self.parts(checkpoint.dir(), tokenizer, eos, connect)?;
-        parts.weights = Some(weights);
+        let text = text(weights.config.eos_token_ids.clone());
+        let mut parts = self.parts(checkpoint.dir(), text, connect)?;
+        parts.weights = Some((weights, engine));
         Ok(Model(Arc::new(parts)))
     }
 
@@ -309,42 +341,30 @@ impl ModelOptions {
     /// read, and options of weights, adapters and threads say nothing here.
     ///
     /// # Errors
-    /// As [`Tokenizer::open`] and [`ChatTemplate::open`].
+    /// As [`ChatTemplate::open`].
     pub fn with_backend(
         self,
         dir: impl AsRef<Path>,
         connect: impl Fn() -> Result<Box<dyn Backend + Send>> + Send + Sync + 'static,
     ) -> Result<Model> {
         let dir = dir.as_ref();
-        let tokenizer = Tokenizer::open(dir)?;
-        let eos = tokenizer.eos().into_iter().collect();
-        let parts = self.parts(Some(dir), tokenizer, eos, Box::new(connect))?;
+        let parts = self.parts(Some(dir), Text::in_dir(dir, Vec::new()), Box::new(connect))?;
         Ok(Model(Arc::new(parts)))
     }
 
-    fn parts(
-        self,
-        dir: Option<&Path>,
-        tokenizer: Tokenizer,
-        mut eos: Vec<u32>,
-        connect: Box<Connect>,
-    ) -> Result<Parts> {
-        if let Some(id) = tokenizer.eos().filter(|id| !eos.contains(id)) {
-            eos.push(id);
-        }
+    fn parts(self, dir: Option<&Path>, text: Text, connect: Box<Connect>) -> Result<Parts> {
         #[cfg(not(feature = "chat"))]
         let _ = dir;
         Ok(Parts {
             #[cfg(feature = "chat")]
             template: match (&self.template, dir) {
                 (Some(source), dir) => {
-                    Some(Arc::new(ChatTemplate::new(source, special_tokens(dir, &tokenizer)?)?))
+                    Some(Arc::new(ChatTemplate::new(source, special_tokens(dir, &text)?)?))
                 }
                 (None, Some(dir)) => ChatTemplate::open(dir)?.map(Arc::new),
                 (None, None) => None,
             },
-            tokenizer,
-            eos,
+            text,
             prefill_chunk: self.prefill_chunk.unwrap_or(PREFILL_CHUNK),
             connect,
             #[cfg(feature = "constrain")]
@@ -357,10 +377,11 @@ impl ModelOptions {
 
 /// The special tokens a template may name: those of the model's own, else the tokenizer's.
 #[cfg(feature = "chat")]
-fn special_tokens(dir: Option<&Path>, tokenizer: &Tokenizer) -> Result<SpecialTokens> {
+fn special_tokens(dir: Option<&Path>, text: &Text) -> Result<SpecialTokens> {
     if let Some(template) = dir.map(ChatTemplate::open).transpose()?.flatten() {
         return Ok(template.special_tokens().clone());
     }
+    let tokenizer = text.tokenizer()?;
     let mut special = SpecialTokens::default();
     for (name, id) in [("bos_token", tokenizer.bos()), ("eos_token", tokenizer.eos())] {
         if let Some(id) = id {

@@ -135,9 +135,9 @@ impl Session {
     /// that cannot be encoded. The session is as it was then.
     pub fn generate(&mut self, prompt: &str) -> Result<Answer<'_>> {
         let (ticket, begun) = (self.signal.begin(), Instant::now());
-        let mut tokens = self.model.tokenizer().encode_with_special_tokens(prompt)?;
+        let mut tokens = self.model.tokenizer()?.encode_with_special_tokens(prompt)?;
         if tokens.is_empty() {
-            tokens.extend(self.model.tokenizer().bos());
+            tokens.extend(self.model.tokenizer()?.bos());
         }
         self.begin(ticket, begun, tokens, false)
     }
@@ -178,7 +178,7 @@ impl Session {
         }
         let (ticket, begun) = (self.signal.begin(), Instant::now());
         let mut tokens = self.tokens().to_vec();
-        tokens.extend(self.model.tokenizer().encode(text)?);
+        tokens.extend(self.model.tokenizer()?.encode(text)?);
         self.begin(ticket, begun, tokens, true)
     }
 

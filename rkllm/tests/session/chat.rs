@@ -229,7 +229,7 @@ fn sliding_in_mid_answer_goes_on_as_recomputing_would() {
     let template = model.template().unwrap();
     let history = [before[0].clone(), Message::user("why")];
     let prompt = template.render(&history, &Default::default()).unwrap();
-    let mut prompt = model.tokenizer().encode_chat(&prompt).unwrap();
+    let mut prompt = model.tokenizer().unwrap().encode_chat(&prompt).unwrap();
     prompt.extend(&tokens[..slid_at]);
     let mut fresh = model.session().unwrap().with_options(long(40 - slid_at));
     let mut rest = fresh.generate_tokens(&prompt).unwrap();

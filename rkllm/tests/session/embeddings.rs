@@ -47,7 +47,7 @@ fn an_answer_after_embeddings_is_that_after_their_tokens() {
             assert_eq!(tokens(session.resume("the").unwrap()), further, "{scheme}");
         }
         // With text after them, as after an image.
-        let text = model.tokenizer().encode("quin the").unwrap();
+        let text = model.tokenizer().unwrap().encode("quin the").unwrap();
         let whole = [&PROMPT[..], &text].concat();
         let expected = tokens(session.generate_tokens(&whole).unwrap());
         session.prefill_embeddings(&rows(&model, &PROMPT)).unwrap();

@@ -55,7 +55,7 @@ fn a_trained_model_says_what_its_golden_says() {
     let mut answer = session.generate_tokens(&golden.ids[..8]).unwrap();
     let text: String = answer.by_ref().map(Result::unwrap).collect();
     assert_eq!(answer.tokens(), &golden.ids[8..48]);
-    let decode = |ids: &[u32]| model.tokenizer().decode(ids).unwrap();
+    let decode = |ids: &[u32]| model.tokenizer().unwrap().decode(ids).unwrap();
     assert_eq!(decode(&golden.ids[..8]) + &text, decode(&golden.ids[..48]));
 }
 
@@ -73,7 +73,7 @@ fn pieces_are_whole_characters_and_together_the_decoded_text() {
         let text = pieces.concat();
         assert_eq!(
             "the é".to_owned() + &text,
-            model.tokenizer().decode(session.tokens()).unwrap(),
+            model.tokenizer().unwrap().decode(session.tokens()).unwrap(),
             "seed {seed}"
         );
         assert_eq!(session.tokens().len(), 3 + 40, "the é is three tokens");

@@ -19,3 +19,4 @@ mod small;
 mod state;
 #[cfg(feature = "tokio")]
 mod stream;
+mod text;

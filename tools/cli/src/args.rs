@@ -1,9 +1,12 @@
 //! The command line's grammar. Every value is parsed here, once, into the type it means.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use rkllm::cpu::Placement;
+use rkllm::cpu::cores::Cores;
 use rkllm::model::Load;
 use rkllm::quant::{Clip, QuantScheme};
 use rkllm::session::ModelOptions;
@@ -11,15 +14,15 @@ use rkllm::session::ModelOptions;
 use crate::commands::parser;
 use crate::commands::{
     bench, chat, compare, completions, convert, doctor, eval, generate, host_runtime, inspect,
-    logits, models, verify,
+    logits, models, usage, verify,
 };
-use crate::system;
 
 /// Quantise language models for Rockchip boards and measure what it costs.
 #[derive(Debug, Parser)]
 #[command(name = "rkllm", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "\
-RKLLM_KERNEL=scalar|avx2|avx512vnni|neon forces a kernel of the CPU engine; all give the same bits.
+RKLLM_KERNEL=scalar|avx2|avxvnni|avx512vnni|amx|neon|neon-i8mm forces a kernel of the CPU engine; all give the same bits.
+RKLLM_THREADS=N is the number of threads where --threads does not say.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.")]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -65,7 +68,8 @@ pub(crate) enum Command {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct GlobalArgs {
-    /// Threads to compute with; the result does not depend on it [default: one per physical core]
+    /// Threads to compute with; the result does not depend on it [default: one per core, of unequal cores one per
+    /// fast core]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Print one JSON document on standard output and nothing else there
@@ -74,6 +78,9 @@ pub(crate) struct GlobalArgs {
     /// No progress
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Say which cores compute and what memory is planned
+    #[arg(long, short, global = true)]
+    verbose: bool,
 }
 
 /// The options of every command, resolved.
@@ -82,13 +89,27 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+    /// When the program began.
+    pub(crate) started: Instant,
 }
 
 impl Settings {
     /// Fills in what was left open.
-    pub(crate) fn resolve(args: GlobalArgs) -> Self {
-        let threads = args.threads.map_or_else(system::default_threads, usize::from);
-        Self { threads, json: args.json, quiet: args.quiet }
+    pub(crate) fn resolve(args: GlobalArgs, started: Instant) -> anyhow::Result<Self> {
+        let GlobalArgs { threads, json, quiet, verbose } = args;
+        let threads = match threads {
+            Some(threads) => usize::from(threads),
+            None => {
+                Placement::from_environment().map_err(|error| usage(error.to_string()))?.threads
+            }
+        };
+        Ok(Self { threads, json, quiet, verbose, started })
+    }
+
+    /// How many threads compute, where and why.
+    pub(crate) fn placement(&self) -> String {
+        Cores::system().placement(Some(self.threads)).to_string()
     }
 }
 

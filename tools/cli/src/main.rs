@@ -6,6 +6,7 @@ mod commands;
 mod failure;
 mod interrupt;
 mod manifests;
+mod memory;
 mod model;
 mod output;
 mod progress;
@@ -16,15 +17,20 @@ mod terms;
 mod text;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 
 use args::{Cli, Command, Settings};
 
 fn main() -> ExitCode {
+    let started = Instant::now();
     rkllm::npu::worker::serve_if_asked();
     let cli = Cli::parse();
-    let settings = Settings::resolve(cli.global);
+    let settings = match Settings::resolve(cli.global, started) {
+        Ok(settings) => settings,
+        Err(error) => return failure::report(&error),
+    };
     interrupt::install();
     let result = match cli.command {
         Command::Convert(options) => commands::convert::run(&options, &settings),

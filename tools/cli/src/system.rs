@@ -1,9 +1,6 @@
 //! What this process and this machine are, as far as the system tells.
 
-use std::collections::HashSet;
 use std::fs;
-use std::num::NonZero;
-use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Resident memory of this process, in bytes.
@@ -36,25 +33,6 @@ pub(crate) fn available_memory() -> Option<u64> {
 fn kibibytes(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
-}
-
-/// Threads to use when nobody says: one per physical core this process may use. Two threads of one core
-/// share its multipliers, so more would only wait for each other.
-pub(crate) fn default_threads() -> usize {
-    let available = thread::available_parallelism().map_or(1, NonZero::get);
-    physical_cores().map_or(available, |cores| cores.clamp(1, available))
-}
-
-/// Groups of sibling threads in Linux's description of the processor.
-fn physical_cores() -> Option<usize> {
-    let mut siblings = HashSet::new();
-    for entry in fs::read_dir("/sys/devices/system/cpu").ok()?.flatten() {
-        let path = entry.path().join("topology/thread_siblings_list");
-        if let Ok(list) = fs::read_to_string(path) {
-            siblings.insert(list);
-        }
-    }
-    (!siblings.is_empty()).then_some(siblings.len())
 }
 
 /// The processor's name, where the system tells one.
@@ -114,10 +92,5 @@ mod tests {
         assert_eq!(Resident::parse(status), Resident { peak: Some(1234 * 1024), now: Some(12288) });
         assert_eq!(Resident::parse("VmHWM: many kB"), Resident::default());
         assert_eq!(Resident::parse(""), Resident::default());
-    }
-
-    #[test]
-    fn there_is_always_a_thread() {
-        assert!(default_threads() >= 1);
     }
 }

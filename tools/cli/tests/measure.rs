@@ -26,7 +26,10 @@ fn eval_reports_the_fixed_keys() {
     assert_eq!(report["dtype"], "f32");
     assert_eq!(report["method"], "windows");
     assert_eq!(report["tokens"], 300);
-    assert!(["scalar", "avx2", "avx512vnni", "neon"].contains(&report["kernel"].as_str().unwrap()));
+    assert!(
+        ["scalar", "avx2", "avxvnni", "avx512vnni", "amx", "neon", "neon-i8mm"]
+            .contains(&report["kernel"].as_str().unwrap())
+    );
     let hash = report["logits_hash"].as_str().unwrap();
     assert!(hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit()), "{hash}");
     assert!(report.get("divergence").is_none() && report.get("baseline").is_none());
@@ -223,6 +226,12 @@ fn bench_reports_the_fixed_keys_and_needs_no_tokenizer() {
     }
     assert_eq!((&report["dtype"], &report["threads"]), (&json!("w8a8"), &json!(2)));
     assert_eq!(report["quantized_in_memory"], true);
+    assert_eq!((&report["context"], &report["prefill_chunk"]), (&json!(20), &json!(512)));
+    assert_eq!(report["first_token_ms"], Value::Null, "the first run was warm-up");
+    assert_eq!(report["tokenizer"], Value::Null);
+    assert!(report["placement"].as_str().unwrap().starts_with("2 threads"), "{report:#}");
+    // 2 layers, keys and values of 2 heads of 16 values, f16, 20 positions; keys in blocks of 16.
+    assert_eq!(report["memory"]["kv_cache"], 2 * 32 * 2 * (32 + 20));
     for key in ["prefill_tokens_per_s", "decode_tokens_per_s", "ttft_ms"] {
         assert_eq!(report["samples"][key]["values"].as_array().unwrap().len(), 3, "{key}");
     }
@@ -231,6 +240,107 @@ fn bench_reports_the_fixed_keys_and_needs_no_tokenizer() {
     let matrices = 2 * (64 * 64 * 2 + 32 * 64 * 2 + 128 * 64 * 3);
     let expected = matrices + rows * 4 + 5 * 64 * 4 + 64 * 64 * 2 + 64 * 64 + 64 * 4;
     assert_eq!(report["weight_bytes"], expected);
+}
+
+#[test]
+fn bench_plans_for_the_context_and_times_from_the_start() {
+    let small = Small::new();
+    let bench = |extra: &[&str]| {
+        let mut command = rkllm();
+        command.arg("bench").arg(small.model()).args(["--prompt", "8", "--generate", "1"]);
+        command.args(["--repeat", "1", "--warmup", "0", "--dtype", "w8a8"]).args(extra);
+        command
+    };
+    let report = json_of(&mut bench(&["--context", "200", "--tokenizer"]));
+    assert_eq!(report["memory"]["kv_cache"], 2 * 32 * 2 * (208 + 200));
+    let first = report["first_token_ms"].as_f64().unwrap();
+    let parts = report["load_ms"].as_f64().unwrap() + report["ttft_ms_p50"].as_f64().unwrap();
+    assert!(first > parts, "{first} {parts}");
+    assert!(report["tokenizer"]["load_ms"].as_f64().unwrap() > 0.0);
+    let output = bench(&["--context", "200"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["thread", "KV cache", "activations", "program start to first token"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    failure_of(&mut bench(&["--context", "8"]), 2);
+    fs::remove_file(small.model().join("tokenizer.json")).unwrap();
+    let said = failure_of(&mut bench(&["--tokenizer"]), 1);
+    assert!(said.contains("tokenizer.json"), "{said}");
+}
+
+#[test]
+fn bench_times_every_kernel_of_the_program() {
+    let mut command = rkllm();
+    let report = json_of(command.args(["bench", "--kernels", "--quick", "--threads", "2"]));
+    assert_eq!((&report["threads"], &report["quick"]), (&json!(2), &json!(true)));
+    for key in ["read_gb_per_s", "fork_us", "fork_after_sleep_us"] {
+        let [median, min, p99, max] =
+            ["median", "min", "p99", "max"].map(|name| report[key][name].as_f64().unwrap());
+        assert!(0.0 < min && min <= median && median <= p99 && p99 <= max, "{key}: {report:#}");
+    }
+    let kernels = report["kernels"].as_array().unwrap();
+    let names: Vec<&str> = kernels.iter().map(|kernel| kernel["name"].as_str().unwrap()).collect();
+    assert_eq!(names, rkllm::kernels::Kernel::names(), "in the program's order");
+    let here: Vec<&str> =
+        rkllm::kernels::Kernel::available().iter().map(|kernel| kernel.name()).collect();
+    assert_eq!(kernels.iter().filter(|kernel| kernel["active"] == true).count(), 1);
+    for kernel in kernels {
+        let layers = kernel["layers"].as_array().unwrap();
+        if !here.contains(&kernel["name"].as_str().unwrap()) {
+            assert!(kernel["unavailable"].as_str().is_some_and(|why| !why.is_empty()), "{kernel}");
+            assert!(layers.is_empty() && kernel["active"] == false, "{kernel}");
+            continue;
+        }
+        assert_eq!(kernel["unavailable"], Value::Null);
+        let kinds: Vec<(&str, bool)> = layers
+            .iter()
+            .map(|layer| (layer["scheme"].as_str().unwrap(), layer["m"] == 1))
+            .collect();
+        let expected =
+            [("w8a8", true), ("w8a8", false), ("w4a16_g128", true), ("w4a16_g128", false)];
+        assert_eq!(kinds, expected);
+        for layer in layers {
+            assert!(layer["us"]["median"].as_f64().unwrap() > 0.0);
+            assert!(layer["gmacs_per_s"].as_f64().unwrap() > 0.0);
+            assert_eq!(layer["of_read_bandwidth"].is_f64(), layer["m"] == 1, "{layer}");
+        }
+    }
+    let output = rkllm().args(["bench", "--kernels", "--quick"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["read bandwidth", "fork and join", "scalar", "cannot run here", "the one in use"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn threads_are_the_environments_unless_given() {
+    let small = Small::new();
+    let bench = |variable: &str, extra: &[&str]| {
+        let mut command = rkllm();
+        command.env("RKLLM_THREADS", variable).arg("bench").arg(small.model());
+        command.args(["--prompt", "2", "--generate", "0", "--repeat", "1"]).args(extra);
+        command
+    };
+    assert_eq!(json_of(&mut bench("3", &[]))["threads"], 3);
+    assert_eq!(json_of(&mut bench("3", &["--threads", "2"]))["threads"], 2);
+    assert!(json_of(&mut bench("", &[]))["threads"].as_u64().unwrap() >= 1);
+    for wrong in ["0", "many", "-1", "100000"] {
+        let said = failure_of(&mut bench(wrong, &[]), 2);
+        assert!(said.contains("RKLLM_THREADS") && said.contains("1 to 1024"), "{said}");
+    }
+}
+
+#[test]
+fn verbose_says_where_it_computes_and_what_it_takes() {
+    let small = Small::new();
+    let mut command = rkllm();
+    command.arg("generate").arg(small.model()).args(["--prompt", "w1 w2", "--max-tokens", "2"]);
+    let plain = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(!plain.contains("KV cache"), "{plain}");
+    let said = String::from_utf8(command.arg("--verbose").output().unwrap().stderr).unwrap();
+    for part in ["thread", "KV cache", "tokenizer"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
 }
 
 #[test]

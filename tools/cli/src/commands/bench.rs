@@ -1,14 +1,22 @@
-//! `rkllm bench`: speed and memory of one model. It feeds token ids; no tokenizer is loaded or timed.
+//! `rkllm bench`: speed and memory of one model, or of the kernels. It feeds token ids; a tokenizer is read
+//! after everything else, if that is asked for.
+
+mod kernels;
 
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Args;
 use rkllm::Backend;
+use rkllm::cpu::MemoryPlan;
 use rkllm::eval::{Samples, Speed, SpeedOptions, speed};
+use rkllm::model::Tokenizer;
 use rkllm::quant::QuantScheme;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{ModelArgs, Settings};
+use crate::args::{LoadArgs, ModelArgs, QuantizeArgs, Settings, dtype_parser};
+use crate::memory as plan;
 use crate::model::{Model, Size};
 use crate::output;
 use crate::progress::{Progress, Unit};
@@ -16,10 +24,30 @@ use crate::system::{self, Resident};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
+    /// Directory of a Hugging Face checkpoint or of an artifact
+    #[arg(value_name = "MODEL", required_unless_present = "kernels")]
+    path: Option<PathBuf>,
+    /// Quantise the checkpoint in memory; without it a checkpoint runs in f32 and an artifact as it is
+    #[arg(long, value_name = "DTYPE", value_parser = dtype_parser(), hide_possible_values = true)]
+    dtype: Option<QuantScheme>,
     #[command(flatten)]
-    model: ModelArgs,
+    quantize: QuantizeArgs,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     runs: RunArgs,
+    /// Tokens the sequence could hold: memory is planned for them [default: prompt and new tokens]
+    #[arg(long, value_name = "N", value_parser = super::positive())]
+    context: Option<usize>,
+    /// Measure the tokenizer's memory and load time, too, after the rest
+    #[arg(long)]
+    tokenizer: bool,
+    /// Time every kernel this program knows against the limits of the machine; takes no MODEL
+    #[arg(long, conflicts_with_all = ["path", "dtype", "context", "tokenizer"])]
+    kernels: bool,
+    /// With --kernels: one small layer each, to see that they run and not how fast
+    #[arg(long)]
+    quick: bool,
     /// Measured runs
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = super::positive())]
     repeat: usize,
@@ -51,10 +79,16 @@ pub(crate) struct Report {
     pub(crate) kernel: String,
     pub(crate) cpu: String,
     pub(crate) threads: usize,
+    /// How many threads, where and why.
+    pub(crate) placement: String,
     pub(crate) prompt: usize,
     pub(crate) generate: usize,
     pub(crate) repeat: usize,
     pub(crate) warmup: usize,
+    /// Tokens the sequence could hold.
+    pub(crate) context: usize,
+    /// Prompt tokens computed at once, at most.
+    pub(crate) prefill_chunk: usize,
     /// Median over the runs.
     pub(crate) prefill_tokens_per_s: Option<f64>,
     /// Median over the runs.
@@ -63,6 +97,8 @@ pub(crate) struct Report {
     pub(crate) ttft_ms_p50: Option<f64>,
     /// From opening the files to an engine that can run, quantising in memory included.
     pub(crate) load_ms: f64,
+    /// From the beginning of `main` to the first token of the first run; with warm-up that run is not measured.
+    pub(crate) first_token_ms: Option<f64>,
     /// True if `load_ms` and `peak_rss_bytes` include quantising in memory, which an artifact does not need.
     pub(crate) quantized_in_memory: bool,
     /// The most resident memory of this process (`VmHWM`).
@@ -71,11 +107,30 @@ pub(crate) struct Report {
     pub(crate) rss_bytes: Option<u64>,
     /// Bytes of the model's tensors.
     pub(crate) weight_bytes: u64,
+    /// What was planned, in bytes.
+    pub(crate) memory: MemoryPlan,
+    /// Read after everything above was measured, if that was asked for.
+    pub(crate) tokenizer: Option<TokenizerReport>,
     /// The single runs.
     pub(crate) samples: Speed,
 }
 
+/// What a tokenizer takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TokenizerReport {
+    load_ms: f64,
+    /// How much larger this process got.
+    rss_bytes: Option<u64>,
+}
+
 pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> {
+    if options.kernels {
+        return kernels::run(options.quick, settings);
+    }
+    if options.quick {
+        // clap asks for nothing that what is there forbids.
+        return Err(super::usage("--quick is for --kernels"));
+    }
     let RunArgs { prompt, generate, .. } = options.runs;
     if prompt == 0 && generate == 0 {
         return Err(super::usage("--prompt 0 with --generate 0 measures nothing"));
@@ -86,11 +141,27 @@ pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> 
 
 fn measure(options: &Options, settings: &Settings) -> anyhow::Result<Report> {
     let RunArgs { prompt, generate, prefill_chunk } = options.runs;
-    let started = std::time::Instant::now();
-    let model = Model::open(&options.model, settings)?;
-    let context = prompt.saturating_add(generate);
+    let path = options.path.clone().unwrap_or_default();
+    let needed = prompt.saturating_add(generate);
+    let context = options.context.unwrap_or(needed);
+    if context < needed {
+        return Err(super::usage(format!("--context {context} does not hold {needed} tokens")));
+    }
+    if options.tokenizer && !path.join("tokenizer.json").is_file() {
+        // The error of a tokenizer that is not there, before minutes of measuring.
+        Tokenizer::open(&path)?;
+    }
+    let begun = Instant::now();
+    let model = ModelArgs {
+        path: path.clone(),
+        dtype: options.dtype,
+        quantize: options.quantize,
+        load: options.load,
+    };
+    let model = Model::open(&model, settings)?;
     let mut engine = model.engine(context, prefill_chunk, settings)?;
-    let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    let load_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let ready_ms = settings.started.elapsed().as_secs_f64() * 1e3;
     let runs = SpeedOptions { prompt, generate, repeat: options.repeat, warmup: options.warmup };
     let mut progress = Progress::new("measuring", Unit::Runs, settings.quiet);
     let samples = speed(&mut engine, &runs, &mut |done, all| {
@@ -102,26 +173,44 @@ fn measure(options: &Options, settings: &Settings) -> anyhow::Result<Report> {
     let resident = Resident::read();
     let in_memory = !model.checkpoint.is_quantized() && !model.dtype().is_float();
     debug_assert_eq!(engine.context(), context);
+    let first = samples.ttft_ms.as_ref().filter(|_| options.warmup == 0);
     Ok(Report {
-        model: options.model.path.display().to_string(),
+        model: path.display().to_string(),
         dtype: model.dtype(),
         kernel: engine.kernel_name().to_owned(),
         cpu: system::cpu_name(),
         threads: settings.threads,
+        placement: settings.placement(),
         prompt,
         generate,
         repeat: options.repeat,
         warmup: options.warmup,
+        context,
+        prefill_chunk: engine.options().prefill_chunk,
         prefill_tokens_per_s: median(&samples.prefill_tokens_per_s),
         decode_tokens_per_s: median(&samples.decode_tokens_per_s),
         ttft_ms_p50: median(&samples.ttft_ms),
         load_ms,
+        first_token_ms: first.and_then(|ttft| ttft.values.first()).map(|ttft| ready_ms + ttft),
         quantized_in_memory: in_memory,
         peak_rss_bytes: resident.peak,
         rss_bytes: resident.now,
         weight_bytes: Size::of(&model.weights).bytes,
+        memory: engine.memory_plan(),
+        tokenizer: options.tokenizer.then(|| tokenizer(&path, resident)).transpose()?,
         samples,
     })
+}
+
+/// Reads the tokenizer and sees how much larger the process got.
+fn tokenizer(path: &Path, before: Resident) -> anyhow::Result<TokenizerReport> {
+    let begun = Instant::now();
+    let tokenizer = Tokenizer::open(path)?;
+    let load_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let grown =
+        Resident::read().now.zip(before.now).map(|(now, before)| now.saturating_sub(before));
+    drop(tokenizer);
+    Ok(TokenizerReport { load_ms, rss_bytes: grown })
 }
 
 /// The report for people.
@@ -131,28 +220,39 @@ fn describe(report: &Report) -> String {
         None => "not measured".to_owned(),
     };
     let memory = |bytes: Option<u64>| bytes.map_or("not known here".into(), output::bytes);
+    let [model, engine] = plan::describe(&report.memory);
+    let first = report
+        .first_token_ms
+        .map_or(String::new(), |ms| format!("program start to first token  {ms:.0} ms\n"));
+    let tokenizer = report.tokenizer.as_ref().map_or(String::new(), |tokenizer| {
+        let grown = memory(tokenizer.rss_bytes);
+        format!("tokenizer             {:.0} ms, {grown} more memory\n", tokenizer.load_ms)
+    });
     let note = if report.quantized_in_memory { ", quantising in memory included" } else { "" };
     format!(
-        "{}, {}, {}, {} threads, {} runs\n\
+        "{}, {}, {}, {} runs\n\
+         {}\n\
          prefill {:>5} tokens  {}\n\
          decode  {:>5} tokens  {}\n\
          time to first token   {}\n\
          load                  {:.0} ms{note}\n\
-         weights               {}\n\
+         {first}\
+         model                 {model}\n\
+         engine                {engine}\n\
          peak memory           {}{note}\n\
-         memory at the end     {}\n",
+         memory at the end     {}\n\
+         {tokenizer}",
         report.model,
         report.dtype,
         report.kernel,
-        report.threads,
         report.repeat,
+        report.placement,
         report.prompt,
         spread(&report.samples.prefill_tokens_per_s, "tokens/s"),
         report.generate,
         spread(&report.samples.decode_tokens_per_s, "tokens/s"),
         spread(&report.samples.ttft_ms, "ms"),
         report.load_ms,
-        output::bytes(report.weight_bytes),
         memory(report.peak_rss_bytes),
         memory(report.rss_bytes),
     )

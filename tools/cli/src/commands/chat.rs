@@ -6,12 +6,12 @@ mod input;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use rkllm::model::{Checkpoint, Tokenizer};
 use rkllm::session::{Chat, ContextPolicy, Model, Statistics, Stop};
 use serde::Serialize;
 
 use crate::args::{LoraArgs, ModelArgs, Settings};
 use crate::interrupt::Answering;
+use crate::memory::plan;
 use crate::output;
 use crate::sampling::SamplingArgs;
 use commands::Command;
@@ -77,6 +77,13 @@ struct Line<'a> {
 pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> {
     let model = open(options, settings)?;
     let mut chat = start(options, &model)?;
+    if settings.verbose {
+        output::note(&plan(&model, settings));
+        if let Some(load) = model.tokenizer_load() {
+            let bytes = output::bytes(load.file_bytes);
+            output::note(&format!("tokenizer {} ms, of a file of {bytes}", load.time.as_millis()));
+        }
+    }
     let mut input = Input::open(options.model.path.display(), settings)?;
     let mut last = None;
     while let Some(line) = input.next()? {
@@ -99,6 +106,7 @@ pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> 
 fn open(options: &Options, settings: &Settings) -> anyhow::Result<Model> {
     let ModelArgs { path, dtype, quantize, load } = &options.model;
     let open = Model::options()
+        .with_load(load.load)
         .with_threads(settings.threads)
         .with_clip(quantize.clip)
         .with_asymmetric(quantize.asymmetric);
@@ -109,7 +117,7 @@ fn open(options: &Options, settings: &Settings) -> anyhow::Result<Model> {
     if let Some(context) = options.context {
         open = open.with_context(context);
     }
-    Ok(open.build(&Checkpoint::open(path, load.load)?, Tokenizer::open(path)?)?)
+    Ok(open.open(path)?)
 }
 
 fn start(options: &Options, model: &Model) -> anyhow::Result<Chat> {

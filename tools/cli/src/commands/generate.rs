@@ -1,5 +1,7 @@
 //! `rkllm generate`: continues a text.
 
+use std::time::Instant;
+
 use clap::Args;
 use rkllm::kernels::Kernel;
 use rkllm::model::{Checkpoint, Tokenizer};
@@ -8,8 +10,10 @@ use rkllm::session::{Model, Statistics, Stop};
 use serde::Serialize;
 
 use crate::args::{LoraArgs, ModelArgs, Settings};
+use crate::memory::plan;
 use crate::output;
 use crate::sampling::SamplingArgs;
+use crate::system::Resident;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -41,18 +45,29 @@ struct Report {
     seed: Option<u64>,
     ttft_ms: Option<f64>,
     decode_tokens_per_s: Option<f64>,
+    /// Reading the tokenizer, and how much larger this process got by it.
+    tokenizer_ms: f64,
+    tokenizer_bytes: Option<u64>,
 }
 
 pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> {
     let generate = options.sampling.options()?.with_max_tokens(options.max_tokens);
     let checkpoint = Checkpoint::open(&options.model.path, options.model.load.load)?;
+    let (before, begun) = (Resident::read().now, Instant::now());
     let tokenizer = Tokenizer::open(&options.model.path)?;
+    let tokenizer_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let grown = Resident::read().now.zip(before).map(|(now, before)| now.saturating_sub(before));
     let mut prompt = tokenizer.encode_with_special_tokens(&options.prompt)?;
     if prompt.is_empty() {
         prompt.extend(tokenizer.bos());
     }
     let context = prompt.len().saturating_add(options.max_tokens);
     let model = open(options, settings, context, &checkpoint, tokenizer)?;
+    if settings.verbose {
+        output::note(&plan(&model, settings));
+        let bytes = grown.map_or("not known here".into(), output::bytes);
+        output::note(&format!("tokenizer {tokenizer_ms:.0} ms, {bytes}"));
+    }
     let mut session = model.session()?.with_options(generate);
     let mut answer = session.generate_tokens(&prompt)?;
     for piece in &mut answer {
@@ -74,6 +89,8 @@ pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> 
         ttft_ms: statistics.time_to_first_token.map(|time| time.as_secs_f64() * 1e3),
         decode_tokens_per_s: statistics.decode_tokens_per_second(),
         prompt_tokens: prompt,
+        tokenizer_ms,
+        tokenizer_bytes: grown,
     };
     if settings.json {
         return output::json(&report);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// The program under test, silent about progress.
 pub(crate) fn rkllm() -> Command {
     let mut command = Command::cargo_bin("rkllm").unwrap();
-    command.env_remove("RKLLM_KERNEL").arg("--quiet");
+    command.env_remove("RKLLM_KERNEL").env_remove("RKLLM_THREADS").arg("--quiet");
     command
 }
 

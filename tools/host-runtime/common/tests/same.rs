@@ -39,7 +39,7 @@ fn greedy_tokens_are_those_of_a_session() {
     let mut session = model.session().unwrap().with_max_tokens(NEW);
     let mut expected = Vec::new();
     for question in QUESTIONS {
-        let prompt = model.tokenizer().encode_with_special_tokens(question).unwrap();
+        let prompt = model.tokenizer().unwrap().encode_with_special_tokens(question).unwrap();
         session.generate_tokens(&prompt).unwrap().finish().unwrap();
         expected.push((prompt.clone(), session.tokens()[prompt.len()..].to_vec()));
     }
