@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""Costs of the NEON kernels' inner loops by llvm-mca: see README.md.  arm.sh builds the assembly and runs this."""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import loops
+
+# Of the RK3588: its big cores, and what its benchmarks say of the memory (shared/reference/peers.md: w8a8 decode
+# moves 24 to 30 GB/s).
+CORES, CLOCK = 4, 2.3e9
+BANDWIDTHS = (24e9, 30e9)
+ITERATIONS = 200
+ROWS, BLOCK = 8, 8  # what a decode kernel takes at once: rows, and groups whose scales are fetched
+
+
+@dataclass
+class Model:
+    """A processor as llvm-mca knows it."""
+
+    cpu: str
+    means: str
+    clock: float | None = None  # of four such cores in an RK3588
+    dispatch: int | None = None
+    i8mm: bool = False
+    name: str = ""
+    width: int = 0
+
+
+MODELS = [
+    # LLVM's own entry for the Cortex-A76 was the Cortex-A57's (three wide, one load a cycle) until mid 2026. The
+    # Neoverse N1 is the A76's server version; both decode four instructions a cycle, which LLVM's width, in
+    # micro-operations, does not say.
+    Model("neoverse-n1", "Cortex-A76: its server version, held to the 4 instructions the A76 decodes", CLOCK, dispatch=4),
+    Model("cortex-a76", "Cortex-A76 as this LLVM has it", CLOCK),
+    Model("cortex-a55", "Cortex-A55, the small cores, at 1.8 GHz", 1.8e9),
+    Model("neoverse-n2", "a server with i8mm", i8mm=True),
+]
+
+
+@dataclass
+class Loop:
+    """A kernel's inner loop: the function that holds it, and what an instruction of it stands for."""
+
+    name: str
+    function: str
+    product: str
+    macs: int  # of one `product`
+    weights: float = 0  # bytes of weights of one `product`, where they come from memory
+    group: int = 0  # columns of a group, where the loop computes one at a time
+
+
+LOOPS = [
+    Loop("w8a8 decode", r"4neon4w8a86decode$", "sdot", 16, 16),
+    # Each byte of nibbles meets two planes: four products of 16 bytes.
+    Loop("w4a16 decode", r"decode_piecesKj0_", "sdot", 16, 4),
+    Loop("w4a16_g128 decode", r"decode_piecesKj4_", "sdot", 16, 4, 128),
+    Loop("w4a16_g64 decode", r"decode_piecesKj2_", "sdot", 16, 4, 64),
+    Loop("w4a16_g32 decode", r"decode_piecesKj1_", "sdot", 16, 4, 32),
+    Loop("neon prefill", r"4unit9sdot_tile$", "sdot", 16),
+    Loop("neon-i8mm prefill", r"4i8mm10smmla_tile$", "smmla", 32),
+]
+SCALES = r"4neon11turn_scales$"
+
+
+@dataclass
+class Shape:
+    name: str
+    hidden: int
+    intermediate: int
+    kv: int
+    layers: int
+    vocabulary: int
+
+    def layer_weights(self):
+        attention = 2 * self.hidden * self.hidden + 2 * self.hidden * self.kv
+        return self.layers * (attention + 3 * self.hidden * self.intermediate)
+
+    def head_weights(self):
+        return self.hidden * self.vocabulary
+
+
+SHAPES = [
+    Shape("Qwen2.5-0.5B", 896, 4864, 128, 24, 151_936),
+    Shape("TinyLlama-1.1B", 2048, 5632, 256, 22, 32_000),
+]
+
+
+def function(assembly, pattern):
+    found = [lines for name, lines in assembly.items() if re.search(pattern, name)]
+    if len(found) != 1:
+        sys.exit(f"arm.py: {len(found)} functions match {pattern!r}: the kernels changed, and this script must too")
+    return found[0]
+
+
+class Mca:
+    def __init__(self, program):
+        self.program = program
+
+    def version(self):
+        said = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True)
+        return re.search(r"version (\S+)", said.stdout)[1]
+
+    def cycles(self, model, region):
+        """Cycles of one pass in a steady state, on data in the first-level cache. Fills in the model's name and width."""
+        command = [self.program, "-mtriple=aarch64", f"-mcpu={model.cpu}", "-mattr=+dotprod,+i8mm"]
+        command += [f"-iterations={ITERATIONS}"]
+        command += [f"-dispatch={model.dispatch}"] if model.dispatch else []
+        text = "\n".join(region) + "\n"
+        ran = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        if ran.returncode != 0:
+            sys.exit(f"arm.py: {' '.join(command)} failed:\n{ran.stderr}")
+        model.width = int(re.search(r"Dispatch Width:\s+(\d+)", ran.stdout)[1])
+        units = re.search(r"^\[0(?:\.\d)?\]\s+- (\S+?)Unit", ran.stdout, re.M)
+        model.name = units[1] if units else model.cpu
+        return int(re.search(r"Total Cycles:\s+(\d+)", ran.stdout)[1]) / ITERATIONS
+
+
+def measure(mca, assembly, model):
+    """A row of figures for each loop that the model's processor can run."""
+    turn = [line for line in loops.instructions(function(assembly, SCALES)) if loops.mnemonic(line) != "ret"]
+    scales = mca.cycles(model, turn)
+    rows = []
+    for loop in LOOPS:
+        if loop.product == "smmla" and not model.i8mm:
+            continue
+        body = loops.main_loop(function(assembly, loop.function), loop.product)
+        if body is None:
+            sys.exit(f"arm.py: {loop.name} has no inner loop with {loop.product}")
+        products = loops.count(body, loop.product)
+        cycles = mca.cycles(model, body)
+        read = products * loop.weights
+        if loop.group:
+            if read != ROWS * loop.group / 2:
+                sys.exit(f"arm.py: the loop of {loop.name} is not one group of {ROWS} rows")
+            # The eight rows' f16 scales come with the group, fetched for several groups at once.
+            cycles += scales / BLOCK
+            read += ROWS * 2
+        rows.append(
+            {
+                "loop": loop.name,
+                "instructions": len(body),
+                "cycles": round(cycles, 2),
+                "macs_per_cycle": round(products * loop.macs / cycles, 2),
+                "bytes_per_cycle": round(read / cycles, 2) if read else None,
+                "gb_per_second": round(read / cycles * CORES * model.clock / 1e9, 1) if read and model.clock else None,
+            }
+        )
+    return rows
+
+
+def bytes_per_weight(scheme):
+    if scheme == "w8a8":
+        return 1.0
+    group = re.search(r"_g(\d+)", scheme)
+    return 0.5 + (2 / int(group[1]) if group else 0)
+
+
+def tokens(rows):
+    """Tokens/s of whole models: what the loops allow, what the memory does. Other work is left out."""
+    by_name = {row["loop"]: row for row in rows}
+    rate = CORES * CLOCK
+    bounds = []
+    for shape in SHAPES:
+        for scheme in ("w8a8", "w4a16", "w4a16_g128", "w4a16_g32"):
+            layers = shape.layer_weights() * bytes_per_weight(scheme)
+            head = shape.head_weights()  # w8a8 in every scheme
+            cycles = layers / by_name[f"{scheme} decode"]["bytes_per_cycle"]
+            cycles += head / by_name["w8a8 decode"]["bytes_per_cycle"]
+            planes = 1 if scheme == "w8a8" else 2
+            prefill = rate / (shape.layer_weights() * planes / by_name["neon prefill"]["macs_per_cycle"])
+            bounds.append(
+                {
+                    "model": shape.name,
+                    "scheme": scheme,
+                    "megabytes_per_token": round((layers + head) / 1e6),
+                    "decode_by_loops": round(rate / cycles, 1),
+                    "decode_by_memory": [round(b / (layers + head), 1) for b in BANDWIDTHS],
+                    "prefill_by_loops": round(prefill),
+                }
+            )
+    return bounds
+
+
+def cell(value, form):
+    return "" if value is None else format(value, form)
+
+
+def show(result):
+    print(f"llvm-mca {result['llvm_mca']}: a model, not a measurement. It knows no cache misses, no memory and no")
+    print("branches that go elsewhere; its data is in the first-level cache.")
+    demand = ", ".join(f"{b / 1e9:.0f} GB/s" for b in BANDWIDTHS)
+    needed = " and ".join(f"{b:.2f}" for b in result["bytes_per_cycle_demanded"])
+    print(f"{demand} on {CORES} cores at {CLOCK / 1e9} GHz demand {needed} bytes/cycle of each core.")
+    for model in result["models"]:
+        print(f"\n-mcpu={model['cpu']}: model {model['model']}, dispatch width {model['dispatch_width']} ({model['means']})")
+        print(f"{'':20}{'cycles':>8}{'bytes/cycle':>13}{'x 4 cores, GB/s':>17}{'MAC/cycle':>11}")
+        for row in model["loops"]:
+            print(f"{row['loop']:20}{row['cycles']:>8.1f}", end="")
+            print(f"{cell(row['bytes_per_cycle'], '.2f'):>13}{cell(row['gb_per_second'], '.1f'):>17}", end="")
+            print(f"{row['macs_per_cycle']:>11.1f}")
+    print(f"\nTokens/s at most on {CORES} Cortex-A76, by the first model; no attention, norms or threads:")
+    print(f"{'':28}{'MB/token':>9}{'decode: loops':>15}{'24 GB/s':>9}{'30 GB/s':>9}{'prefill: loops':>16}")
+    for bound in result["tokens_per_second"]:
+        low, high = bound["decode_by_memory"]
+        name = f"{bound['model']} {bound['scheme']}"
+        print(f"{name:28}{bound['megabytes_per_token']:>9}{bound['decode_by_loops']:>15.1f}", end="")
+        print(f"{low:>9.1f}{high:>9.1f}{bound['prefill_by_loops']:>16}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("assembly", help="what rustc --emit asm wrote of the crate, with v0 names")
+    parser.add_argument("--llvm-mca", default="llvm-mca", help="the program, of LLVM 19 or newer")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+
+    mca = Mca(arguments.llvm_mca)
+    assembly = loops.functions(arguments.assembly)
+    models = []
+    for model in MODELS:
+        rows = measure(mca, assembly, model)
+        models.append(
+            {
+                "cpu": model.cpu,
+                "model": model.name,
+                "dispatch_width": model.width,
+                "means": model.means,
+                "loops": rows,
+            }
+        )
+    result = {
+        "llvm_mca": mca.version(),
+        "measured": False,
+        "bytes_per_cycle_demanded": [round(b / CORES / CLOCK, 2) for b in BANDWIDTHS],
+        "models": models,
+        "tokens_per_second": tokens(models[0]["loops"]),
+    }
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        show(result)
+
+
+if __name__ == "__main__":
+    main()
