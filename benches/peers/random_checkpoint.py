@@ -33,6 +33,22 @@ PRESETS = {
         "rope_theta": 10000.0, "tie_word_embeddings": False, "torch_dtype": "bfloat16", "use_cache": True,
         "vocab_size": 32000,
     },
+    "qwen2.5-1.5b": {
+        "architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643,
+        "eos_token_id": 151643, "hidden_act": "silu", "hidden_size": 1536, "initializer_range": 0.02,
+        "intermediate_size": 8960, "max_position_embeddings": 32768, "max_window_layers": 28, "model_type": "qwen2",
+        "num_attention_heads": 12, "num_hidden_layers": 28, "num_key_value_heads": 2, "rms_norm_eps": 1e-06,
+        "rope_theta": 1000000.0, "sliding_window": 32768, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+        "use_cache": True, "use_mrope": False, "use_sliding_window": False, "vocab_size": 151936,
+    },
+    "phi-3-mini": {
+        "architectures": ["Phi3ForCausalLM"], "attention_bias": False, "bos_token_id": 1, "eos_token_id": 32000,
+        "hidden_act": "silu", "hidden_size": 3072, "initializer_range": 0.02, "intermediate_size": 8192,
+        "max_position_embeddings": 4096, "model_type": "phi3", "num_attention_heads": 32, "num_hidden_layers": 32,
+        "num_key_value_heads": 32, "original_max_position_embeddings": 4096, "pad_token_id": 32000,
+        "rms_norm_eps": 1e-05, "rope_scaling": None, "rope_theta": 10000.0, "sliding_window": 2047,
+        "tie_word_embeddings": False, "torch_dtype": "bfloat16", "use_cache": True, "vocab_size": 32064,
+    },
     "tiny": {
         "architectures": ["LlamaForCausalLM"], "attention_bias": False, "bos_token_id": 1, "eos_token_id": 2,
         "hidden_act": "silu", "hidden_size": 64, "initializer_range": 0.02, "intermediate_size": 160,
@@ -51,18 +67,24 @@ def shapes(config):
     heads, kv = config["num_attention_heads"], config["num_key_value_heads"]
     head_dim = config.get("head_dim") or hidden // heads
     bias = config["model_type"] == "qwen2"
+    fused = config["model_type"] == "phi3"
     yield "model.embed_tokens.weight", (vocab, hidden)
     for i in range(config["num_hidden_layers"]):
         layer = f"model.layers.{i}."
         yield layer + "input_layernorm.weight", (hidden,)
-        for name, rows in (("q", heads), ("k", kv), ("v", kv)):
+        if fused:
+            yield layer + "self_attn.qkv_proj.weight", ((heads + 2 * kv) * head_dim, hidden)
+        for name, rows in () if fused else (("q", heads), ("k", kv), ("v", kv)):
             yield f"{layer}self_attn.{name}_proj.weight", (rows * head_dim, hidden)
             if bias:
                 yield f"{layer}self_attn.{name}_proj.bias", (rows * head_dim,)
         yield layer + "self_attn.o_proj.weight", (hidden, heads * head_dim)
         yield layer + "post_attention_layernorm.weight", (hidden,)
-        yield layer + "mlp.gate_proj.weight", (inter, hidden)
-        yield layer + "mlp.up_proj.weight", (inter, hidden)
+        if fused:
+            yield layer + "mlp.gate_up_proj.weight", (2 * inter, hidden)
+        else:
+            yield layer + "mlp.gate_proj.weight", (inter, hidden)
+            yield layer + "mlp.up_proj.weight", (inter, hidden)
         yield layer + "mlp.down_proj.weight", (hidden, inter)
     yield "model.norm.weight", (hidden,)
     if not config["tie_word_embeddings"]:
