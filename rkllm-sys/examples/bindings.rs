@@ -59,6 +59,7 @@ fn generate(package: &Path, header: &str) -> String {
         .rust_edition(RustEdition::Edition2024)
         .disable_header_comment()
         .raw_line(format!("// Written by examples/bindings.rs from include/{header}. Do not edit."))
+        .raw_line("// The allow attributes are bindgen's: its layout assertions are indices into arrays, some by 0.")
         .raw_line("")
         .formatter(Formatter::Rustfmt)
         .rustfmt_configuration_file(Some(package.join("../rustfmt.toml")))

@@ -1,4 +1,5 @@
 // Written by examples/bindings.rs from include/rknn_matmul_2_3.h. Do not edit.
+// The allow attributes are bindgen's: its layout assertions are indices into arrays, some by 0.
 
 
 pub const RKNN_FLAG_PRIOR_HIGH: u32 = 0;

@@ -1,4 +1,5 @@
 // Written by examples/bindings.rs from include/rkllm_1_2.h. Do not edit.
+// The allow attributes are bindgen's: its layout assertions are indices into arrays, some by 0.
 
 
 pub const CPU0: u32 = 1;
