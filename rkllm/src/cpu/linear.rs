@@ -1,8 +1,9 @@
 //! Linear layers on the CPU.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::ahead::{Ahead, RUNS};
 use super::pool::Pool;
 use crate::kernels::int::{Activations8, Activations16};
 use crate::kernels::{Columns, Kernel};
@@ -11,6 +12,10 @@ use crate::{Linear, Result};
 
 /// Rows of weights that a decode task takes a multiple of; fewer would cost more in handing out than in computing.
 const MIN_ROWS: usize = 16;
+
+/// Bytes of the next layer that a thread reads while it waits, at most: more than it has time for, and less than a
+/// second-level cache holds.
+const AHEAD: usize = 512 << 10;
 
 /// What all layers of an engine share.
 #[derive(Clone)]
@@ -25,6 +30,15 @@ pub(crate) struct Device {
 struct Scratch {
     eight: Activations8,
     sixteen: Activations16,
+    /// The layer that decoded last.
+    before: Option<Arc<Lead>>,
+}
+
+/// Where a layer's weights begin, and where those of the layer begin that decodes after it.
+struct Lead {
+    /// Each thread's share.
+    shares: Arc<[Ahead]>,
+    next: OnceLock<Arc<[Ahead]>>,
 }
 
 impl Device {
@@ -60,6 +74,7 @@ pub(crate) struct CpuLinear {
     /// The column at which each part's outputs begin.
     first: Vec<usize>,
     forks: Vec<Fork>,
+    lead: Arc<Lead>,
     n: usize,
     k: usize,
     device: Device,
@@ -92,7 +107,24 @@ impl CpuLinear {
             cut(index, part.n, large, &mut fork.decode);
             cut(index, part.n, rows_per_task(part.n, threads), &mut fork.prefill);
         }
-        Self { parts, first, forks, n, k, device: device.clone() }
+        let lead = Arc::new(Lead {
+            shares: shares(&parts, &forks[0], device.pool.threads()),
+            next: OnceLock::new(),
+        });
+        Self { parts, first, forks, lead, n, k, device: device.clone() }
+    }
+
+    /// Has threads that wait, from now on, read what decodes after this, which the step before has shown.
+    fn lead(&self, y: Columns<'_>, before: &mut Option<Arc<Lead>>) {
+        if y.rows() != 1 {
+            return;
+        }
+        if let Some(before) = before.replace(Arc::clone(&self.lead)) {
+            before.next.get_or_init(|| Arc::clone(&self.lead.shares));
+        }
+        if let Some(next) = self.lead.next.get() {
+            self.device.pool.read_ahead(next);
+        }
     }
 
     /// Calls `product(part, rows)` for every task of the fork, then adds the biases, which come last and unfused.
@@ -134,7 +166,7 @@ impl CpuLinear {
             LinearData::Float(..) => unreachable!("a fork has parts of one kind"),
         };
         let mut scratch = self.device.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let Scratch { eight, sixteen } = &mut *scratch;
+        let Scratch { eight, sixteen, before } = &mut *scratch;
         let pool = &self.device.pool;
         if bits == 8 {
             let places = eight.prepare(y.rows(), self.k, group);
@@ -142,6 +174,7 @@ impl CpuLinear {
             pool.run(places.blocks(), &|_, block| unsafe {
                 int.quantize8_block(x, &places, block);
             });
+            self.lead(y, before);
             // SAFETY: tasks have disjoint rows; `eight` was made for this K and group; the loader checked that the
             // weights hold what they say; `y` has the columns of all parts.
             self.run(fork, y, &|part, rows| unsafe {
@@ -153,12 +186,27 @@ impl CpuLinear {
             pool.run(places.blocks(), &|_, block| unsafe {
                 int.quantize16_block(x, &places, block);
             });
+            self.lead(y, before);
             // SAFETY: as above.
             self.run(fork, y, &|part, rows| unsafe {
                 int.w4a16(sixteen, weights(part), rows, y.offset(self.first[part]));
             });
         }
     }
+}
+
+/// Where each thread's first task of a fork begins.
+fn shares(parts: &[LinearWeights], fork: &Fork, threads: usize) -> Arc<[Ahead]> {
+    let share = |task: &Task| match &parts[task.part].data {
+        LinearData::Float(..) => Ahead::default(),
+        LinearData::Quantized(w) => {
+            let row = w.k * w.bits as usize / 8;
+            let stride = task.rows.len().div_ceil(RUNS) * row;
+            let start = w.data().as_ptr().addr() + task.rows.start * row;
+            Ahead { start, stride, bytes: stride.min(AHEAD / RUNS) }
+        }
+    };
+    fork.decode.iter().take(threads).map(share).collect()
 }
 
 /// Cuts the `n` rows of a part into ranges of `step`.

@@ -4,6 +4,7 @@
 //! [`ModelWeights`](crate::model::ModelWeights) holds its tensors, mapped, and the engine's state holds the
 //! sequence. There is one forward pass for all architectures.
 
+mod ahead;
 mod attention;
 pub mod cores;
 mod engine;

@@ -1,7 +1,8 @@
 //! A persistent fork-join thread pool.
 //!
 //! Work is given as a number of tasks that any thread may take; results never depend on who takes
-//! which, because every float sum lies within one task.
+//! which, because every float sum lies within one task. A thread begins with the task of its own number, of
+//! which it may have read the beginning while it waited.
 //!
 //! A fork is over when its tasks are done, not when every thread has looked at it. Where other
 //! programs hold the processors, the calling thread does the tasks that nobody came for.
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{JoinHandle, Thread};
 
+use super::ahead::{Ahead, Mailbox, Reader};
 use super::cores::CpuSet;
 use super::cores::affinity::{self, Confined, ThreadId};
 use crate::kernels::fpenv::FpEnv;
@@ -31,8 +33,17 @@ struct Fork<'a> {
     tasks: usize,
 }
 
+/// What a thread keeps to itself, on cache lines of its own.
+#[repr(align(128))]
+struct Own {
+    /// The thread's own task of the fork is taken, by itself or by another one.
+    taken: AtomicBool,
+    ahead: Mailbox,
+}
+
 struct Shared {
-    /// Tasks of the fork that nobody has taken.
+    own: Box<[Own]>,
+    /// Tasks of the fork that nobody has taken, other than the threads' own.
     left: AtomicUsize,
     /// Tasks of the fork that are not done. A thread that has taken a task and not yet counted it
     /// here keeps the fork alive.
@@ -50,8 +61,10 @@ struct Shared {
 }
 
 impl Shared {
-    fn new() -> Self {
+    fn new(threads: usize) -> Self {
+        let own = || Own { taken: AtomicBool::new(true), ahead: Mailbox::default() };
         Self {
+            own: (0..threads).map(|_| own()).collect(),
             left: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             fork: AtomicPtr::new(ptr::null_mut()),
@@ -65,25 +78,42 @@ impl Shared {
         }
     }
 
-    /// Takes and does tasks until none is left.
+    /// Does the thread's own task, then takes others until none is left.
     fn work(&self, thread: usize) {
-        let take = |left: usize| left.checked_sub(1);
-        while let Ok(left) = self.left.fetch_update(Ordering::Acquire, Ordering::Relaxed, take) {
-            // SAFETY: `run` stored the pointer before it put out the tasks of which one was just
-            // taken, and neither returns nor unwinds before that task is counted in `pending`.
-            let fork = unsafe { &*self.fork.load(Ordering::Relaxed) };
-            let index = fork.tasks - left;
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (fork.task)(thread, index))) {
-                lock(&self.panic).get_or_insert(panic);
-            }
-            // From here on the fork may be gone.
-            let last = self.pending.fetch_sub(1, Ordering::SeqCst) == 1;
-            if last
-                && self.waits.load(Ordering::SeqCst)
-                && let Some(caller) = lock(&self.waiting).as_ref()
-            {
-                caller.unpark();
-            }
+        let threads = self.own.len();
+        self.take(thread, thread);
+        let one = |left: usize| left.checked_sub(1);
+        while let Ok(left) = self.left.fetch_update(Ordering::Acquire, Ordering::Relaxed, one) {
+            self.done(thread, |fork| fork.tasks - left);
+        }
+        // Nobody waits for a thread that has not come.
+        (1..threads).for_each(|other| self.take(thread, (thread + other) % threads));
+    }
+
+    /// Does `owner`'s task, unless it is taken.
+    fn take(&self, thread: usize, owner: usize) {
+        let taken = &self.own[owner].taken;
+        if !taken.load(Ordering::Relaxed) && !taken.swap(true, Ordering::Acquire) {
+            self.done(thread, |_| owner);
+        }
+    }
+
+    /// Does a task that was taken.
+    fn done(&self, thread: usize, index: impl FnOnce(&Fork<'_>) -> usize) {
+        // SAFETY: `run` stored the pointer before it put out the tasks of which one was just taken, and
+        // neither returns nor unwinds before that task is counted in `pending`.
+        let fork = unsafe { &*self.fork.load(Ordering::Relaxed) };
+        let index = index(fork);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (fork.task)(thread, index))) {
+            lock(&self.panic).get_or_insert(panic);
+        }
+        // From here on the fork may be gone.
+        let last = self.pending.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last
+            && self.waits.load(Ordering::SeqCst)
+            && let Some(caller) = lock(&self.waiting).as_ref()
+        {
+            caller.unpark();
         }
     }
 
@@ -95,34 +125,40 @@ impl Shared {
         }
     }
 
-    fn idle(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == 0 && !self.stop.load(Ordering::SeqCst)
+    fn idle(&self, thread: usize) -> bool {
+        self.own[thread].taken.load(Ordering::SeqCst)
+            && self.left.load(Ordering::SeqCst) == 0
+            && !self.stop.load(Ordering::SeqCst)
     }
 
     /// Returns when there may be work, or the pool ends.
-    fn wait_for_work(&self) {
+    fn wait_for_work(&self, thread: usize, reader: &mut Reader) {
         for _ in 0..SPINS {
-            if !self.idle() {
+            if !self.idle(thread) {
                 return;
             }
-            std::hint::spin_loop();
+            if !reader.fetch(&self.own[thread].ahead) {
+                std::hint::spin_loop();
+            }
         }
         let mut park = lock(&self.park);
         self.parked.fetch_add(1, Ordering::SeqCst);
-        while self.idle() {
+        while self.idle(thread) {
             park = self.wake.wait(park).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         self.parked.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Returns when every task of the fork is done.
-    fn wait_for_others(&self) {
+    fn wait_for_others(&self, reader: &mut Reader) {
         let done = || self.pending.load(Ordering::SeqCst) == 0;
         for _ in 0..SPINS {
             if done() {
                 return;
             }
-            std::hint::spin_loop();
+            if !reader.fetch(&self.own[0].ahead) {
+                std::hint::spin_loop();
+            }
         }
         for _ in 0..YIELDS {
             if done() {
@@ -163,18 +199,18 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
     places: Arc<Mutex<Places>>,
     workers: Vec<JoinHandle<()>>,
-    /// One fork at a time.
-    one: Mutex<()>,
+    /// One fork at a time, and what the calling thread has read ahead.
+    one: Mutex<Reader>,
 }
 
 impl Pool {
     /// A pool in which `threads` threads work, the calling one included.
     pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
         let mut pool = Self {
-            shared: Arc::new(Shared::new()),
+            shared: Arc::new(Shared::new(threads.max(1))),
             places: Arc::default(),
             workers: Vec::new(),
-            one: Mutex::new(()),
+            one: Mutex::default(),
         };
         for index in 1..threads.max(1) {
             let (shared, places) = (Arc::clone(&pool.shared), Arc::clone(&pool.places));
@@ -189,9 +225,10 @@ impl Pool {
                         }
                         places.workers.push(worker);
                     }
+                    let mut reader = Reader::default();
                     while !shared.stop.load(Ordering::SeqCst) {
                         shared.work(index);
-                        shared.wait_for_work();
+                        shared.wait_for_work(index, &mut reader);
                     }
                 })?;
             pool.workers.push(worker);
@@ -223,6 +260,13 @@ impl Pool {
         Confined::to(self.confined().as_ref())
     }
 
+    /// What each thread reads into its caches while it waits, from the next fork on.
+    pub(crate) fn read_ahead(&self, ahead: &[Ahead]) {
+        for (own, &ahead) in self.shared.own.iter().zip(ahead) {
+            own.ahead.put(ahead);
+        }
+    }
+
     /// Calls `task(thread, index)` once for each index below `tasks`, on any thread, and returns when
     /// all are done. `thread` is below [`Pool::threads`] and unique among the calls under way.
     ///
@@ -233,16 +277,20 @@ impl Pool {
             (0..tasks).for_each(|index| task(0, index));
             return;
         }
-        let _one = lock(&self.one);
+        let mut reader = lock(&self.one);
         let shared = &*self.shared;
         let mut fork = Fork { task, tasks };
         // The lifetime is lost here, and kept by not leaving before `pending` is zero.
         shared.fork.store((&raw mut fork).cast(), Ordering::Relaxed);
         shared.pending.store(tasks, Ordering::Relaxed);
-        shared.left.store(tasks, Ordering::SeqCst);
+        let threads = self.threads();
+        for own in &shared.own[..threads.min(tasks)] {
+            own.taken.store(false, Ordering::SeqCst);
+        }
+        shared.left.store(tasks.saturating_sub(threads), Ordering::SeqCst);
         shared.wake();
         shared.work(0);
-        shared.wait_for_others();
+        shared.wait_for_others(&mut reader);
         let panic = lock(&shared.panic).take();
         if let Some(panic) = panic {
             resume_unwind(panic);
@@ -316,6 +364,26 @@ mod tests {
             });
         }
         assert_eq!(total.into_inner(), 60_000);
+    }
+
+    /// A thread that comes finds its own task, unless another one was waiting for it.
+    #[test]
+    fn threads_do_their_own_tasks() {
+        let pool = Pool::new(2).unwrap();
+        for round in 0..50 {
+            let threads = [const { AtomicUsize::new(9) }; 2];
+            let come = AtomicUsize::new(0);
+            pool.read_ahead(&[Ahead { start: round, stride: 64, bytes: 1 << 16 }; 2]);
+            pool.run(2, &|thread, index| {
+                threads[index].store(thread, Ordering::SeqCst);
+                // Both threads are here before either leaves.
+                come.fetch_add(1, Ordering::SeqCst);
+                while come.load(Ordering::SeqCst) < 2 {
+                    std::thread::yield_now();
+                }
+            });
+            assert_eq!(threads.map(AtomicUsize::into_inner), [0, 1]);
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -9,6 +9,8 @@ pub(crate) mod exact;
 pub mod float;
 pub mod fpenv;
 pub mod int;
+mod prefetch;
 
 pub use columns::{Columns, ColumnsAt};
 pub use dispatch::{KERNEL_VARIABLE, Kernel};
+pub(crate) use prefetch::prefetch;
