@@ -64,7 +64,7 @@ LOOPS = [
     Loop("neon prefill", r"4unit9sdot_tile$", "sdot", 16),
     Loop("neon-i8mm prefill", r"4i8mm10smmla_tile$", "smmla", 32),
 ]
-SCALES = r"4neon11turn_scales$"
+SCALES = r"4neon6blocks11turn_scales$"
 
 
 @dataclass

@@ -51,15 +51,15 @@ impl Kernel {
     /// [`ErrorKind::Kernel`] if there is none, if this processor lacks its instructions, or if the operating system
     /// does not let this process use them.
     pub fn by_name(name: &str) -> Result<Self> {
-        if let Some(found) = Self::available().into_iter().find(|kernel| kernel.name == name) {
-            return Ok(found);
-        }
-        let here: Vec<&str> = Self::available().iter().map(|kernel| kernel.name).collect();
         let message = match (NAMES.contains(&name), int::refusal(name)) {
-            (true, None) => format!("kernel {name:?} cannot run on this processor"),
-            (true, Some(why)) => format!("kernel {name:?} cannot run in this process: {why}"),
             (false, _) => format!("unknown kernel {name:?}"),
+            (true, Some(why)) => format!("kernel {name:?} cannot run here: {why}"),
+            (true, None) => match Self::of(name) {
+                Some(found) => return Ok(found),
+                None => format!("kernel {name:?} cannot run on this processor"),
+            },
         };
+        let here: Vec<&str> = Self::available().iter().map(|kernel| kernel.name).collect();
         Err(Error::new(ErrorKind::Kernel, message)
             .with_hint(format!("choose one of {}, or leave it unset", here.join(", "))))
     }
@@ -69,18 +69,21 @@ impl Kernel {
         &NAMES
     }
 
-    /// Every kernel this processor can run, the preferred one last.
+    /// Every kernel this processor can run, the preferred one last. Asks the system for nothing, so one that it then
+    /// refuses may be among them: [`Kernel::by_name`] and [`Kernel::active`] know.
     pub fn available() -> Vec<Self> {
-        NAMES
-            .iter()
-            .filter_map(|&name| {
-                Some(Self { name, int: int::by_name(name)?, float: float::by_name(name)? })
-            })
-            .collect()
+        NAMES.iter().filter_map(|name| Self::of(name)).collect()
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        let name = NAMES.into_iter().find(|known| *known == name)?;
+        Some(Self { name, int: int::by_name(name)?, float: float::by_name(name)? })
     }
 
     fn best() -> Self {
-        *Self::available().last().expect("the scalar kernel runs everywhere")
+        let mut from_best = Self::available().into_iter().rev();
+        let runs = |kernel: &Self| int::refusal(kernel.name).is_none();
+        from_best.find(runs).expect("the scalar kernel runs everywhere")
     }
 
     /// `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `amx`, `neon` or `neon-i8mm`.
@@ -123,6 +126,6 @@ mod tests {
     fn a_kernel_of_another_processor_is_refused_as_such() {
         let foreign = if cfg!(target_arch = "x86_64") { "neon" } else { "avx2" };
         let error = Kernel::by_name(foreign).unwrap_err().to_string();
-        assert!(error.contains("cannot run on this processor"), "{error}");
+        assert!(error.contains("cannot run here: it is for"), "{error}");
     }
 }

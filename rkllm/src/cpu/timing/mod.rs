@@ -8,15 +8,14 @@ mod bandwidth;
 mod fork;
 mod layers;
 mod peak;
-mod unavailable;
 
 use std::time::{Duration, Instant};
 
 use super::cores::Cores;
 use super::linear::Device;
 use super::pool::Pool;
-use crate::kernels::Kernel;
 use crate::kernels::fpenv::FpEnv;
+use crate::kernels::{Kernel, int};
 use crate::{Bytes, Error, ErrorKind, Result};
 
 pub use peak::peak_macs_per_s;
@@ -178,7 +177,7 @@ pub fn measure(options: &TimingOptions, on_step: &mut dyn FnMut(&str)) -> Result
     let mut device = Device::new(any, pool);
     let mut kernels = Vec::new();
     for &name in Kernel::names() {
-        let unavailable = unavailable::why(name);
+        let unavailable = int::refusal(name);
         let mut timing = KernelTiming {
             name,
             active: name == active,

@@ -9,37 +9,51 @@ pub(super) mod tiles;
 
 use std::ops::Range;
 
-use super::avx512vnni::{self, Avx512Vnni};
-use super::gemm::{
-    self, LANES, MIN_TOKENS, PackedTokens, Rows, Tile, Unit, VECTORS, copy_row, signed_nibbles_row,
-};
-use super::scales::ScaleBytes;
+use super::avx512vnni::{self, Avx512Outputs, Avx512Vnni};
+use super::gemm::{self, MIN_TOKENS, Tile, Unit, VECTORS, copy_row, signed_nibbles_row};
+use super::needs;
 use super::weights::Weights;
-use super::x86;
 use super::{Activations8, Activations16, IntProducts, Packed, Places8, Places16};
 use crate::kernels::ColumnsAt;
 use crate::quant::QuantizedRows;
 
-pub(super) use self::detect::refusal;
-
-/// Exists only where [`Amx::detect`] found the instructions and has the permission to use them.
+/// Exists only where [`Amx::detect`] found the instructions, or a test emulates the tiles.
 #[derive(Debug)]
-pub(super) struct Amx(());
+pub(super) struct Amx {
+    /// Whether this process may use tiles, asked before their first use.
+    permitted: fn() -> bool,
+}
+
+/// Why the kernel does not run here; `None` if it does. Asks the system for the tiles.
+pub(super) fn refusal() -> Option<String> {
+    let mut missing = avx512vnni::NEEDS.missing();
+    if !detect::has_instructions() {
+        missing.push("amx-int8");
+    }
+    needs::refusal(&missing).or_else(|| detect::permission().err().map(str::to_owned))
+}
 
 impl Amx {
-    /// The kernel, if this CPU runs it and the system lets this process.
+    /// The kernel, if this CPU runs it and the system offers tiles. Does not ask for them: only a
+    /// process that uses them should.
     pub(super) fn detect() -> Option<&'static Self> {
-        (Avx512Vnni::detect().is_some() && detect::tiles()).then_some(&Self(()))
+        let here = avx512vnni::NEEDS.met() && detect::offered();
+        here.then_some(&Self { permitted: || detect::permission().is_ok() })
     }
 
     /// The kernel where the tile instructions are emulated.
     #[cfg(test)]
     pub(super) fn emulated() -> Option<&'static Self> {
-        Avx512Vnni::detect().map(|_| &Self(()))
+        avx512vnni::NEEDS.met().then_some(&Self { permitted: || true })
     }
 
     fn vectors() -> &'static Avx512Vnni {
         Avx512Vnni::detect().expect("`detect` found it")
+    }
+
+    /// True where tiles compute the product of `tokens` with `w`.
+    fn takes(&self, tokens: usize, w: &QuantizedRows) -> bool {
+        tokens >= MIN_TOKENS && tiles::fit(w) && (self.permitted)()
     }
 }
 
@@ -68,7 +82,7 @@ impl IntProducts for Amx {
         // SAFETY: `detect` found the features; `Weights` checked every bound; the caller keeps the
         // columns unshared.
         unsafe {
-            if x.m < MIN_TOKENS || !tiles::fit(w) {
+            if !self.takes(x.m, w) {
                 return Self::vectors().w8a8(x, w, rows, y);
             }
             let weights = Weights::w8a8(x, w, &rows, &y);
@@ -85,7 +99,7 @@ impl IntProducts for Amx {
     ) {
         // SAFETY: as in `w8a8`.
         unsafe {
-            if x.m < MIN_TOKENS || !tiles::fit(w) {
+            if !self.takes(x.m, w) {
                 return Self::vectors().w4a16(x, w, rows, y);
             }
             let weights = Weights::w4a16(x, w, &rows, &y);
@@ -111,6 +125,7 @@ unsafe fn prefill<const BITS: u32>(
 struct AmxUnit;
 
 impl Unit for AmxUnit {
+    type Outputs = Avx512Outputs;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = -8;
     const COLUMNS: usize = tiles::COLUMNS;
@@ -140,12 +155,6 @@ impl Unit for AmxUnit {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
-        x86::scales(scales, first, count, to);
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn dots(
         _: u32,
         weights: *const u8,
@@ -159,30 +168,5 @@ impl Unit for AmxUnit {
     ) {
         // SAFETY: the caller's contract; `fit` let no other columns pass.
         unsafe { tiles::dots(weights, stride, rows, x, vectors, columns, sums, fresh) };
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn add<const BITS: u32>(
-        sums: &Tile<i32>,
-        rows: &Rows<'_>,
-        tokens: &PackedTokens<'_>,
-        first: bool,
-        totals: &mut Tile<f32>,
-    ) {
-        avx512vnni::add_tile::<BITS>(sums, rows, tokens, first, totals);
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn transpose(
-        from: *const [f32; LANES * VECTORS],
-        rows: usize,
-        tokens: usize,
-        to: *mut f32,
-        stride: usize,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe { avx512vnni::transpose16(from, rows, tokens, to, stride) };
     }
 }

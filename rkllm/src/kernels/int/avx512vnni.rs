@@ -11,16 +11,18 @@ mod w8a8;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+pub(super) use self::outputs::Avx512Outputs;
 use self::outputs::turn16;
-pub(super) use self::outputs::{add_tile, transpose16};
 use self::unit::Avx512Unit;
-use super::gemm::{self, MIN_TOKENS};
-use super::scalar::Scalar;
+use super::needs::{Needs, needs};
+use super::products::{quantizers, vector_products};
 use super::weights::Weights;
-use super::{Activations8, Activations16, IntProducts, Packed, Places8, Places16};
-use super::{avx2, quantize};
+use super::{Activations16, avx2};
 use crate::kernels::ColumnsAt;
-use crate::quant::QuantizedRows;
+
+/// What a processor has to have.
+pub(super) const NEEDS: Needs =
+    needs!["avx512f", "avx512bw", "avx512vl", "avx512vnni", "fma", "f16c"];
 
 /// Exists only where [`Avx512Vnni::detect`] found the instructions.
 #[derive(Debug)]
@@ -29,102 +31,41 @@ pub(super) struct Avx512Vnni(());
 impl Avx512Vnni {
     /// The kernel, if this CPU runs it.
     pub(super) fn detect() -> Option<&'static Self> {
-        let runs = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512vnni")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        runs.then_some(&Self(()))
+        NEEDS.met().then_some(&Self(()))
     }
 }
 
-impl IntProducts for Avx512Vnni {
-    fn prefill_bytes(&self, bits: u32, k: usize, group: usize) -> usize {
-        gemm::scratch_bytes::<Avx512Unit>(bits, k, group)
-    }
+quantizers!("avx512f,avx512bw,avx512vl,avx512vnni", turn16);
 
-    unsafe fn quantize8_block(&self, x: &[f32], places: &Places8<'_>, block: usize) {
-        // SAFETY: `detect` found the features; the caller's contract.
-        unsafe { quantize8(x, places, block) }
-    }
+vector_products!(
+    Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni",
+    unit: Avx512Unit,
+    decode8: w8a8::decode,
+    decode16: decode16,
+    quantize8: quantize8,
+    quantize16: quantize16,
+);
 
-    unsafe fn quantize16_block(&self, x: &[f32], places: &Places16<'_>, block: usize) {
-        // SAFETY: `detect` found the features; the caller's contract.
-        unsafe { quantize16(x, places, block) }
-    }
-
-    unsafe fn w8a8(
-        &self,
-        x: &Activations8,
-        w: &QuantizedRows,
-        rows: Range<usize>,
-        y: ColumnsAt<'_>,
-    ) {
-        let weights = Weights::w8a8(x, w, &rows, &y);
-        // SAFETY: `detect` found the features; `weights` checked every bound; the caller keeps the
-        // columns unshared.
-        unsafe {
-            match x.m {
-                _ if !weights.has_vector_groups() => Scalar.w8a8(x, w, rows, y),
-                0..MIN_TOKENS => {
-                    (0..x.m).for_each(|m| w8a8::decode(x, m, &weights, rows.clone(), y))
-                }
-                _ => prefill::<8>(x.packed(), &weights, rows, y),
-            }
-        }
-    }
-
-    unsafe fn w4a16(
-        &self,
-        x: &Activations16,
-        w: &QuantizedRows,
-        rows: Range<usize>,
-        y: ColumnsAt<'_>,
-    ) {
-        let weights = Weights::w4a16(x, w, &rows, &y);
-        // SAFETY: as in `w8a8`.
-        unsafe {
-            match x.m {
-                _ if !weights.has_vector_groups() => Scalar.w4a16(x, w, rows, y),
-                MIN_TOKENS.. => prefill::<4>(x.packed(), &weights, rows, y),
-                // Short groups would leave most of a 64-byte vector empty.
-                _ if w.group < 128 => {
-                    (0..x.m).for_each(|m| avx2::w4a16::decode(x, m, &weights, rows.clone(), y))
-                }
-                _ => (0..x.m).for_each(|m| w4a16::decode(x, m, &weights, rows.clone(), y)),
-            }
-        }
-    }
-}
-
+/// Token `m` of w4a16.
+///
 /// # Safety
-/// As [`gemm::product`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn prefill<const BITS: u32>(
-    x: &Packed,
+/// As [`w4a16::decode`].
+#[inline]
+unsafe fn decode16(
+    x: &Activations16,
+    m: usize,
     w: &Weights<'_>,
     rows: Range<usize>,
     y: ColumnsAt<'_>,
 ) {
-    // SAFETY: the caller's contract.
-    unsafe { gemm::product::<Avx512Unit, BITS>(x, w, rows, y) };
-}
-
-/// # Safety
-/// No other borrow of this block of `places` lives.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn quantize8(x: &[f32], places: &Places8<'_>, block: usize) {
-    // SAFETY: the caller's contract.
-    unsafe { quantize::quantize8_by(x, places, block, |from, to| turn16(from, to)) };
-}
-
-/// # Safety
-/// No other borrow of this block of `places` lives.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn quantize16(x: &[f32], places: &Places16<'_>, block: usize) {
-    // SAFETY: the caller's contract.
-    unsafe { quantize::quantize16_by(x, places, block, |from, to| turn16(from, to)) };
+    // SAFETY: the caller's contract; these processors have AVX2.
+    unsafe {
+        match w.group {
+            // Short groups would leave most of a 64-byte vector empty.
+            ..128 => avx2::w4a16::decode(x, m, w, rows, y),
+            _ => w4a16::decode(x, m, w, rows, y),
+        }
+    }
 }
 
 /// A mask of the next bytes up to `end`, at most 64.

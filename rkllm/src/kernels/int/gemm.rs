@@ -3,7 +3,7 @@
 //! Tokens stand in lanes. Activations are packed once per input, sixteen tokens side by side and four columns of
 //! each together, so that one instruction takes four columns of sixteen tokens and of one row of weights. Rows of
 //! weights are widened or unpacked once per task and serve all tokens, and both planes of 16-bit activations. A
-//! [`Unit`] is the part that differs between instruction sets.
+//! [`Unit`] is the part that differs between instruction sets, its [`Outputs`] what all those of one vector set share.
 //!
 //! The integer sums are exact in any order. The float ones are those of `NUMERICS.md`: an output's groups are added
 //! in ascending order by one task.
@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-pub(super) use epilogue::{Rows, transpose_portable};
+pub(super) use epilogue::{Outputs, Rows};
 pub use packed::Packed;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(super) use packed::turn_portable;
@@ -24,7 +24,6 @@ pub(super) use packed::{PackedBlock, PackedPlaces, PackedTokens, Square, Turned}
 #[allow(unused_imports)] // each processor has units for some of them
 pub(super) use rows::{copy_row, flip_row, nibbles_row, signed_nibbles_row};
 
-use super::scales::ScaleBytes;
 use super::weights::Weights;
 use crate::kernels::{ColumnsAt, exact};
 
@@ -48,6 +47,8 @@ pub(super) struct Tile<T>(pub(super) [[[T; LANES]; VECTORS]; PANEL]);
 ///
 /// All functions are called where the processor has the instructions that the implementation needs.
 pub(super) trait Unit {
+    /// What its vector set does before and after the sums. Needs no instructions beyond those of the unit.
+    type Outputs: Outputs;
     /// What is added to int8 weights as they are prepared: 128 where the instruction wants unsigned bytes.
     const BIAS8: i32;
     /// What is added to nibbles as they are prepared: -8 where the instruction wants signed bytes.
@@ -85,15 +86,6 @@ pub(super) trait Unit {
     /// The instructions are there; `to` holds `row`'s values.
     unsafe fn prepare(bits: u32, row: &[u8], to: &mut [u8]);
 
-    /// Writes `count` scales from `first` on as f32, at most sixteen; what follows them may be overwritten.
-    ///
-    /// # Safety
-    /// The instructions are there.
-    #[inline(always)]
-    unsafe fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
-        to.iter_mut().take(count).enumerate().for_each(|(i, to)| *to = scales.get(first + i));
-    }
-
     /// `sums[r][v]` `=` (`fresh`) or `+=` the products of `columns` of `rows` prepared rows with `vectors`
     /// vectors of packed activations, lane by lane. Other rows of the panel may be computed too.
     ///
@@ -113,36 +105,6 @@ pub(super) trait Unit {
         sums: &mut Tile<i32>,
         fresh: bool,
     );
-
-    /// Adds one group's part to the outputs; the `first` group sets them.
-    ///
-    /// # Safety
-    /// The instructions are there.
-    #[inline(always)]
-    unsafe fn add<const BITS: u32>(
-        sums: &Tile<i32>,
-        rows: &Rows<'_>,
-        tokens: &PackedTokens<'_>,
-        first: bool,
-        totals: &mut Tile<f32>,
-    ) {
-        epilogue::add::<BITS>(sums, rows, tokens, first, totals);
-    }
-
-    /// Writes `from[r][t]` to `to[t * stride + r]` for `rows` rows and `tokens` tokens.
-    ///
-    /// # Safety
-    /// The instructions are there; `to` is valid for those writes.
-    unsafe fn transpose(
-        from: *const [f32; LANES * VECTORS],
-        rows: usize,
-        tokens: usize,
-        to: *mut f32,
-        stride: usize,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe { transpose_portable(from, rows, tokens, to, stride) };
-    }
 }
 
 /// What a thread needs for a task: the prepared rows, and a tile of outputs for each panel of them.
@@ -294,7 +256,9 @@ impl Scratch {
             for g0 in (0..w.groups).step_by(scales.len()) {
                 let groups = g0..w.groups.min(g0 + scales.len());
                 // SAFETY: the caller's contract.
-                unsafe { U::scales(&w.scales, n * w.groups + g0, groups.len(), &mut scales) };
+                unsafe {
+                    U::Outputs::scales(&w.scales, n * w.groups + g0, groups.len(), &mut scales)
+                };
                 for (g, scale) in groups.zip(scales) {
                     self.scales[g * count + r] = scale;
                     self.zeros[g * count + r] = w.zero(n, g) + bias;
@@ -342,12 +306,12 @@ unsafe fn strip<U: Unit, const BITS: u32>(
             let at = g * *held + r..g * *held + r + rows;
             let rows = Rows { scales: &scales[at.clone()], zeros: &zeros[at] };
             // SAFETY: the caller's contract.
-            unsafe { U::add::<BITS>(sums, &rows, &tokens, g == 0, totals) };
+            unsafe { U::Outputs::add::<BITS>(sums, &rows, &tokens, g == 0, totals) };
             if g + 1 == w.groups {
                 // SAFETY: the rows and tokens lie in `y`, by the caller's contract; rows of `y` follow each other.
                 unsafe {
                     let (from, to) = (totals.0.as_ptr().cast(), y.at(m, first + r));
-                    U::transpose(from, rows.scales.len(), lanes, to, y.stride());
+                    U::Outputs::transpose(from, rows.scales.len(), lanes, to, y.stride());
                 }
             }
         }

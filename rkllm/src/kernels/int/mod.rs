@@ -22,8 +22,11 @@ mod avxvnni;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod blocks;
 mod gemm;
+mod needs;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod products;
 mod quantize;
 mod scalar;
 mod scales;
@@ -171,7 +174,9 @@ fn rows_of(x: &[f32], k: usize) -> usize {
 
 /// The kernels this CPU can run with their names, slowest first.
 ///
-/// Names are `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `amx`, `neon` and `neon-i8mm`; the last of the list is the one to use.
+/// Names are `scalar`, `avx2`, `avxvnni`, `avx512vnni`, `amx`, `neon` and `neon-i8mm`; the last one that has no
+/// [`refusal`] is the one to use. Asks the system for nothing: `amx` is here where the system offers tiles, asks for
+/// them before it first uses them, and does without where they are refused.
 pub fn available() -> Vec<(&'static str, &'static dyn IntProducts)> {
     let mut kernels: Vec<(&'static str, &'static dyn IntProducts)> =
         vec![("scalar", &scalar::Scalar)];
@@ -200,12 +205,27 @@ pub fn by_name(name: &str) -> Option<&'static dyn IntProducts> {
     available().into_iter().find(|(known, _)| *known == name).map(|(_, kernel)| kernel)
 }
 
-/// Why this process cannot have the kernel `name` though the processor could run it, where that is known.
-pub fn refusal(name: &str) -> Option<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    if name == "amx" {
-        return amx::refusal();
+/// Why the kernel `name` does not run here, as a clause without a full stop; `None` if it does. For `amx` this asks
+/// the system for the tiles, which the process then has.
+pub fn refusal(name: &str) -> Option<String> {
+    match name {
+        "scalar" => None,
+        #[cfg(target_arch = "x86_64")]
+        "avx2" => avx2::NEEDS.refusal(),
+        #[cfg(target_arch = "x86_64")]
+        "avxvnni" => avxvnni::NEEDS.refusal(),
+        #[cfg(target_arch = "x86_64")]
+        "avx512vnni" => avx512vnni::NEEDS.refusal(),
+        #[cfg(target_arch = "x86_64")]
+        "amx" => amx::refusal(),
+        #[cfg(not(target_arch = "x86_64"))]
+        "avx2" | "avxvnni" | "avx512vnni" | "amx" => Some(needs::foreign("x86_64")),
+        #[cfg(target_arch = "aarch64")]
+        "neon" => neon::NEEDS.refusal(),
+        #[cfg(target_arch = "aarch64")]
+        "neon-i8mm" => neon::NEEDS_I8MM.refusal(),
+        #[cfg(not(target_arch = "aarch64"))]
+        "neon" | "neon-i8mm" => Some(needs::foreign("aarch64")),
+        _ => Some("there is no kernel of this name".to_owned()),
     }
-    let _ = name;
-    None
 }

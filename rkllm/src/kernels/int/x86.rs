@@ -154,7 +154,7 @@ pub(super) unsafe fn put(out: *mut i32, add: __m256i, fresh: bool) {
     }
 }
 
-/// [`Unit::scales`](super::gemm::Unit::scales).
+/// [`Outputs::scales`](super::gemm::Outputs::scales).
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
@@ -185,7 +185,7 @@ pub(super) fn lanes(v: __m256) -> [f32; 8] {
     lanes
 }
 
-/// [`Unit::transpose`](super::gemm::Unit::transpose) by blocks of eight rows and tokens.
+/// [`Outputs::transpose`](super::gemm::Outputs::transpose) by blocks of eight rows and tokens.
 ///
 /// # Safety
 /// `to` is valid for writing `rows` values at each of `tokens` starts that lie `stride` apart.

@@ -3,26 +3,50 @@
 
 use std::arch::x86_64::*;
 
-use super::super::gemm::{LANES, PANEL, PackedTokens, Rows, Tile};
-use super::super::x86::{accumulate, accumulate16, without_zeros};
+use super::super::gemm::{LANES, Outputs, PANEL, PackedTokens, Rows, Tile, VECTORS};
+use super::super::scales::ScaleBytes;
+use super::super::x86::{self, accumulate, accumulate16, transpose8, without_zeros};
 
-/// [`Unit::add`](super::super::gemm::Unit::add).
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(in super::super) fn add_tile<const BITS: u32>(
-    sums: &Tile<i32>,
-    rows: &Rows<'_>,
-    tokens: &PackedTokens<'_>,
-    first: bool,
-    totals: &mut Tile<f32>,
-) {
-    assert!(rows.scales.len() == rows.zeros.len() && rows.scales.len() <= PANEL);
-    let any = rows.zeros.iter().any(|&zero| zero != 0);
-    match (any, first) {
-        (true, true) => add_kind::<BITS, true, true>(sums, rows, tokens, totals),
-        (true, false) => add_kind::<BITS, true, false>(sums, rows, tokens, totals),
-        (false, true) => add_kind::<BITS, false, true>(sums, rows, tokens, totals),
-        (false, false) => add_kind::<BITS, false, false>(sums, rows, tokens, totals),
+/// The part of AVX2 that units with vectors of eight share.
+pub(in super::super) struct Avx2Outputs;
+
+impl Outputs for Avx2Outputs {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
+        x86::scales(scales, first, count, to);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add<const BITS: u32>(
+        sums: &Tile<i32>,
+        rows: &Rows<'_>,
+        tokens: &PackedTokens<'_>,
+        first: bool,
+        totals: &mut Tile<f32>,
+    ) {
+        assert!(rows.scales.len() == rows.zeros.len() && rows.scales.len() <= PANEL);
+        let any = rows.zeros.iter().any(|&zero| zero != 0);
+        match (any, first) {
+            (true, true) => add_kind::<BITS, true, true>(sums, rows, tokens, totals),
+            (true, false) => add_kind::<BITS, true, false>(sums, rows, tokens, totals),
+            (false, true) => add_kind::<BITS, false, true>(sums, rows, tokens, totals),
+            (false, false) => add_kind::<BITS, false, false>(sums, rows, tokens, totals),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn transpose(
+        from: *const [f32; LANES * VECTORS],
+        rows: usize,
+        tokens: usize,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe { transpose8(from, rows, tokens, to, stride) };
     }
 }
 

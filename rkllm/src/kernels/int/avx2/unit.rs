@@ -3,10 +3,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::gemm::{LANES, PANEL, PackedTokens, Rows, Tile, Unit, VECTORS, nibbles_row};
-use super::super::scales::ScaleBytes;
-use super::super::x86::{self, put, transpose8};
-use super::outputs::add_tile;
+use super::super::gemm::{LANES, PANEL, Tile, Unit, VECTORS, nibbles_row};
+use super::super::x86::put;
+use super::outputs::Avx2Outputs;
 
 /// AVX2's part of the product of many tokens.
 pub(super) struct Avx2Unit;
@@ -17,6 +16,7 @@ const ROWS: usize = 4;
 const I16_COLUMNS: usize = 32;
 
 impl Unit for Avx2Unit {
+    type Outputs = Avx2Outputs;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = 0;
     const COLUMNS: usize = 256;
@@ -36,12 +36,6 @@ impl Unit for Avx2Unit {
                 to.copy_from_slice(&i16::from(byte as i8).to_le_bytes());
             }
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
-        x86::scales(scales, first, count, to);
     }
 
     #[inline]
@@ -73,31 +67,6 @@ impl Unit for Avx2Unit {
                 }
             }
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn add<const BITS: u32>(
-        sums: &Tile<i32>,
-        rows: &Rows<'_>,
-        tokens: &PackedTokens<'_>,
-        first: bool,
-        totals: &mut Tile<f32>,
-    ) {
-        add_tile::<BITS>(sums, rows, tokens, first, totals);
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn transpose(
-        from: *const [f32; LANES * VECTORS],
-        rows: usize,
-        tokens: usize,
-        to: *mut f32,
-        stride: usize,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe { transpose8(from, rows, tokens, to, stride) };
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::super::gemm::{LANES, PANEL, PackedTokens, Rows, Square, Tile, Turned, VECTORS};
+use super::super::gemm::{
+    LANES, Outputs, PANEL, PackedTokens, Rows, Square, Tile, Turned, VECTORS,
+};
+use super::super::scales::ScaleBytes;
+use super::super::x86;
 
 /// No row has a zero point or a bias.
 const NONE: u8 = 0;
@@ -11,30 +15,53 @@ const SAME: u8 = 1;
 /// Each row has its own.
 const EACH: u8 = 2;
 
-/// [`Unit::add`](super::super::gemm::Unit::add).
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(in super::super) fn add_tile<const BITS: u32>(
-    sums: &Tile<i32>,
-    rows: &Rows<'_>,
-    tokens: &PackedTokens<'_>,
-    first: bool,
-    totals: &mut Tile<f32>,
-) {
-    assert!(rows.scales.len() == rows.zeros.len() && rows.scales.len() <= PANEL);
-    let Some(&zero) = rows.zeros.first() else { return };
-    let kind = match rows.zeros.iter().all(|&other| other == zero) {
-        true if zero == 0 => NONE,
-        true => SAME,
-        false => EACH,
-    };
-    match (kind, first) {
-        (NONE, true) => add_kind::<BITS, NONE, true>(sums, rows, tokens, totals),
-        (NONE, false) => add_kind::<BITS, NONE, false>(sums, rows, tokens, totals),
-        (SAME, true) => add_kind::<BITS, SAME, true>(sums, rows, tokens, totals),
-        (SAME, false) => add_kind::<BITS, SAME, false>(sums, rows, tokens, totals),
-        (_, true) => add_kind::<BITS, EACH, true>(sums, rows, tokens, totals),
-        (_, false) => add_kind::<BITS, EACH, false>(sums, rows, tokens, totals),
+/// The part of AVX-512 that units with vectors of sixteen share.
+pub(in super::super) struct Avx512Outputs;
+
+impl Outputs for Avx512Outputs {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
+        x86::scales(scales, first, count, to);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn add<const BITS: u32>(
+        sums: &Tile<i32>,
+        rows: &Rows<'_>,
+        tokens: &PackedTokens<'_>,
+        first: bool,
+        totals: &mut Tile<f32>,
+    ) {
+        assert!(rows.scales.len() == rows.zeros.len() && rows.scales.len() <= PANEL);
+        let Some(&zero) = rows.zeros.first() else { return };
+        let kind = match rows.zeros.iter().all(|&other| other == zero) {
+            true if zero == 0 => NONE,
+            true => SAME,
+            false => EACH,
+        };
+        match (kind, first) {
+            (NONE, true) => add_kind::<BITS, NONE, true>(sums, rows, tokens, totals),
+            (NONE, false) => add_kind::<BITS, NONE, false>(sums, rows, tokens, totals),
+            (SAME, true) => add_kind::<BITS, SAME, true>(sums, rows, tokens, totals),
+            (SAME, false) => add_kind::<BITS, SAME, false>(sums, rows, tokens, totals),
+            (_, true) => add_kind::<BITS, EACH, true>(sums, rows, tokens, totals),
+            (_, false) => add_kind::<BITS, EACH, false>(sums, rows, tokens, totals),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn transpose(
+        from: *const [f32; LANES * VECTORS],
+        rows: usize,
+        tokens: usize,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe { transpose16(from, rows, tokens, to, stride) };
     }
 }
 
@@ -94,13 +121,13 @@ fn integers(lanes: &[i32; LANES]) -> __m512i {
     unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
 }
 
-/// [`Unit::transpose`](super::super::gemm::Unit::transpose) by blocks of sixteen rows and tokens.
+/// [`Outputs::transpose`] by blocks of sixteen rows and tokens.
 ///
 /// # Safety
 /// `to` is valid for writing `rows` values at each of `tokens` starts that lie `stride` apart.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(in super::super) unsafe fn transpose16(
+unsafe fn transpose16(
     from: *const [f32; LANES * VECTORS],
     rows: usize,
     tokens: usize,

@@ -3,17 +3,14 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::gemm::{
-    LANES, PANEL, PackedTokens, Rows, Tile, Unit, VECTORS, flip_row, nibbles_row,
-};
-use super::super::scales::ScaleBytes;
-use super::super::x86;
-use super::{add_tile, transpose16};
+use super::super::gemm::{LANES, PANEL, Tile, Unit, VECTORS, flip_row, nibbles_row};
+use super::Avx512Outputs;
 
 /// AVX-512 VNNI's part of the product of many tokens.
 pub(super) struct Avx512Unit;
 
 impl Unit for Avx512Unit {
+    type Outputs = Avx512Outputs;
     const BIAS8: i32 = 128;
     const BIAS4: i32 = 0;
     const COLUMNS: usize = 512;
@@ -27,12 +24,6 @@ impl Unit for Avx512Unit {
         } else {
             flip_row(row, to);
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
-        x86::scales(scales, first, count, to);
     }
 
     #[inline]
@@ -59,31 +50,6 @@ impl Unit for Avx512Unit {
                 _ => blocks::<4, 4>(weights, stride, rows, x, columns, out, fresh),
             }
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn add<const BITS: u32>(
-        sums: &Tile<i32>,
-        rows: &Rows<'_>,
-        tokens: &PackedTokens<'_>,
-        first: bool,
-        totals: &mut Tile<f32>,
-    ) {
-        add_tile::<BITS>(sums, rows, tokens, first, totals);
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn transpose(
-        from: *const [f32; LANES * VECTORS],
-        rows: usize,
-        tokens: usize,
-        to: *mut f32,
-        stride: usize,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe { transpose16(from, rows, tokens, to, stride) };
     }
 }
 

@@ -3,17 +3,15 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::avx2::add_tile;
-use super::super::gemm::{
-    LANES, PANEL, PackedTokens, Rows, Tile, Unit, VECTORS, flip_row, nibbles_row,
-};
-use super::super::scales::ScaleBytes;
-use super::super::x86::{self, put, transpose8};
+use super::super::avx2::Avx2Outputs;
+use super::super::gemm::{LANES, PANEL, Tile, Unit, VECTORS, flip_row, nibbles_row};
+use super::super::x86::put;
 
 /// AVX-VNNI's part of the product of many tokens.
 pub(super) struct AvxVnniUnit;
 
 impl Unit for AvxVnniUnit {
+    type Outputs = Avx2Outputs;
     const BIAS8: i32 = 128;
     const BIAS4: i32 = 0;
     const COLUMNS: usize = 512;
@@ -27,12 +25,6 @@ impl Unit for AvxVnniUnit {
         } else {
             flip_row(row, to);
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-    unsafe fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
-        x86::scales(scales, first, count, to);
     }
 
     #[inline]
@@ -68,31 +60,6 @@ impl Unit for AvxVnniUnit {
             }
             r += if six { 6 } else { 4 };
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-    unsafe fn add<const BITS: u32>(
-        sums: &Tile<i32>,
-        rows: &Rows<'_>,
-        tokens: &PackedTokens<'_>,
-        first: bool,
-        totals: &mut Tile<f32>,
-    ) {
-        add_tile::<BITS>(sums, rows, tokens, first, totals);
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-    unsafe fn transpose(
-        from: *const [f32; LANES * VECTORS],
-        rows: usize,
-        tokens: usize,
-        to: *mut f32,
-        stride: usize,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe { transpose8(from, rows, tokens, to, stride) };
     }
 }
 

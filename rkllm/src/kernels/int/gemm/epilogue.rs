@@ -1,7 +1,59 @@
-//! From integer sums to outputs, portable: the driver is compiled under a kernel's target features, where the loops
+//! From integer sums to outputs, by vectors of an instruction set or portable: the driver is compiled under a kernel's target features, where the loops
 //! over lanes become vector code.
 
+use super::super::scales::ScaleBytes;
 use super::{LANES, PANEL, PackedTokens, Tile, VECTORS};
+
+/// What a set of vectors does with the scales of rows and with their sums, whatever instruction made these. What it
+/// does not spell out is done by portable loops.
+///
+/// All functions are called where the processor has the instructions that the implementation needs.
+pub(in super::super) trait Outputs {
+    /// Writes `count` scales from `first` on as f32, at most sixteen; what follows them may be overwritten.
+    ///
+    /// # Safety
+    /// The instructions are there.
+    #[inline(always)]
+    unsafe fn scales(scales: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
+        to.iter_mut().take(count).enumerate().for_each(|(i, to)| *to = scales.get(first + i));
+    }
+
+    /// Adds one group's part to the outputs; the `first` group sets them.
+    ///
+    /// # Safety
+    /// The instructions are there.
+    #[inline(always)]
+    unsafe fn add<const BITS: u32>(
+        sums: &Tile<i32>,
+        rows: &Rows<'_>,
+        tokens: &PackedTokens<'_>,
+        first: bool,
+        totals: &mut Tile<f32>,
+    ) {
+        add::<BITS>(sums, rows, tokens, first, totals);
+    }
+
+    /// Writes `from[r][t]` to `to[t * stride + r]` for `rows` rows and `tokens` tokens.
+    ///
+    /// # Safety
+    /// The instructions are there. `to` is valid for writing `rows` values at each of `tokens` starts that lie
+    /// `stride` apart, and `from` holds the rows and tokens rounded up to sixteen.
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const [f32; LANES * VECTORS],
+        rows: usize,
+        tokens: usize,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        for t in 0..tokens {
+            for r in 0..rows {
+                // SAFETY: the caller's contract.
+                unsafe { *to.add(t * stride + r) = (*from.add(r))[t] };
+            }
+        }
+    }
+}
 
 /// The scale and the zero point, bias included, of each row for one group.
 pub(in super::super) struct Rows<'a> {
@@ -9,9 +61,9 @@ pub(in super::super) struct Rows<'a> {
     pub(in super::super) zeros: &'a [i32],
 }
 
-/// Adds one group's part to the outputs; the first group sets them.
+/// [`Outputs::add`] by loops over lanes.
 #[inline(always)]
-pub(super) fn add<const BITS: u32>(
+fn add<const BITS: u32>(
     sums: &Tile<i32>,
     rows: &Rows<'_>,
     tokens: &PackedTokens<'_>,
@@ -68,24 +120,4 @@ fn plane(sums: &[i32; LANES], zero: i32, tokens: &[i32; LANES]) -> [i32; LANES] 
         }
     }
     out
-}
-
-/// [`super::Unit::transpose`] for any processor.
-///
-/// # Safety
-/// `to` is valid for writing `rows` values at each of `tokens` starts that lie `stride` apart.
-#[inline(always)]
-pub(in super::super) unsafe fn transpose_portable(
-    from: *const [f32; LANES * VECTORS],
-    rows: usize,
-    tokens: usize,
-    to: *mut f32,
-    stride: usize,
-) {
-    for t in 0..tokens {
-        for r in 0..rows {
-            // SAFETY: the caller's contract.
-            unsafe { *to.add(t * stride + r) = (*from.add(r))[t] };
-        }
-    }
 }

@@ -9,8 +9,11 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::super::gemm::{LANES, PANEL, Tile, Unit, VECTORS};
-use super::super::scales::ScaleBytes;
-use super::{NeonUnit, load, prepare, scales, transpose4};
+use super::super::needs::Needs;
+use super::NeonUnit;
+use super::outputs::NeonOutputs;
+use super::unit::prepare;
+use super::vectors::load;
 
 /// The part of `smmla` in the product of many tokens.
 #[derive(Debug)]
@@ -39,15 +42,11 @@ struct Pairs {
 
 impl NeonUnit for SmmlaUnit {
     const NAME: &'static str = "neon-i8mm";
-
-    fn runs() -> bool {
-        std::arch::is_aarch64_feature_detected!("neon")
-            && std::arch::is_aarch64_feature_detected!("dotprod")
-            && std::arch::is_aarch64_feature_detected!("i8mm")
-    }
+    const NEEDS: Needs = super::NEEDS_I8MM;
 }
 
 impl Unit for SmmlaUnit {
+    type Outputs = NeonOutputs;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = -8;
     const COLUMNS: usize = COLUMNS;
@@ -57,12 +56,6 @@ impl Unit for SmmlaUnit {
     #[target_feature(enable = "neon,dotprod")]
     unsafe fn prepare(bits: u32, row: &[u8], to: &mut [u8]) {
         prepare(bits, row, to);
-    }
-
-    #[inline]
-    #[target_feature(enable = "neon,dotprod")]
-    unsafe fn scales(from: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
-        scales(from, first, count, to);
     }
 
     #[inline]
@@ -100,19 +93,6 @@ impl Unit for SmmlaUnit {
                 }
             }
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "neon,dotprod")]
-    unsafe fn transpose(
-        from: *const [f32; LANES * VECTORS],
-        rows: usize,
-        tokens: usize,
-        to: *mut f32,
-        stride: usize,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe { transpose4(from, rows, tokens, to, stride) };
     }
 }
 

@@ -4,9 +4,11 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::ops::Range;
 
-use super::super::gemm::{LANES, PANEL, Tile, Unit, VECTORS};
-use super::super::scales::ScaleBytes;
-use super::{NeonUnit, load, prepare, scales, transpose4};
+use super::super::gemm::{self, LANES, PANEL, Tile, Unit, VECTORS};
+use super::super::needs::Needs;
+use super::NeonUnit;
+use super::outputs::NeonOutputs;
+use super::vectors::load;
 
 /// The part of NEON's dot products in the product of many tokens.
 #[derive(Debug)]
@@ -21,14 +23,11 @@ const STEP: usize = 16;
 
 impl NeonUnit for SdotUnit {
     const NAME: &'static str = "neon";
-
-    fn runs() -> bool {
-        std::arch::is_aarch64_feature_detected!("neon")
-            && std::arch::is_aarch64_feature_detected!("dotprod")
-    }
+    const NEEDS: Needs = super::NEEDS;
 }
 
 impl Unit for SdotUnit {
+    type Outputs = NeonOutputs;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = -8;
     // 16 KB of activations, and 1 KB of weights at a time, in the 32 KB that even the small cores have.
@@ -40,12 +39,6 @@ impl Unit for SdotUnit {
     #[target_feature(enable = "neon,dotprod")]
     unsafe fn prepare(bits: u32, row: &[u8], to: &mut [u8]) {
         prepare(bits, row, to);
-    }
-
-    #[inline]
-    #[target_feature(enable = "neon,dotprod")]
-    unsafe fn scales(from: &ScaleBytes<'_>, first: usize, count: usize, to: &mut [f32; 16]) {
-        scales(from, first, count, to);
     }
 
     #[inline]
@@ -74,19 +67,32 @@ impl Unit for SdotUnit {
             }
         }
     }
+}
 
-    #[inline]
-    #[target_feature(enable = "neon,dotprod")]
-    unsafe fn transpose(
-        from: *const [f32; LANES * VECTORS],
-        rows: usize,
-        tokens: usize,
-        to: *mut f32,
-        stride: usize,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe { transpose4(from, rows, tokens, to, stride) };
+/// Writes a row of weights as signed bytes, nibbles in the order of packed activations: of each four columns first
+/// the even, then the odd ones.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub(super) fn prepare(bits: u32, row: &[u8], to: &mut [u8]) {
+    if bits == 8 {
+        return gemm::copy_row(row, to);
     }
+    let (pieces, rest) = row.as_chunks::<16>();
+    let (to, last) = to[..2 * row.len()].split_at_mut(32 * pieces.len());
+    let eight = vdupq_n_u8(8);
+    for (piece, to) in pieces.iter().zip(to.as_chunks_mut::<32>().0) {
+        // SAFETY: 16 bytes to read, 32 to write.
+        unsafe {
+            let packed = vld1q_u8(piece.as_ptr());
+            let even = vreinterpretq_u16_u8(vandq_u8(packed, vdupq_n_u8(15)));
+            let odd = vreinterpretq_u16_u8(vshrq_n_u8::<4>(packed));
+            let first = vreinterpretq_u8_u16(vzip1q_u16(even, odd));
+            let second = vreinterpretq_u8_u16(vzip2q_u16(even, odd));
+            vst1q_u8(to.as_mut_ptr(), vsubq_u8(first, eight));
+            vst1q_u8(to[16..].as_mut_ptr(), vsubq_u8(second, eight));
+        }
+    }
+    gemm::signed_nibbles_row(rest, last);
 }
 
 /// Four rows with sixteen tokens.

@@ -7,9 +7,9 @@ use std::ops::Range;
 use super::super::Activations16;
 use super::super::blocks::{BLOCK, GroupBlock};
 use super::super::weights::{Streams, Weights};
-use super::{
-    LINE, PREFETCH_AHEAD, ScaleRows, load, load_part, prefetch, sdot, sum_each, sums_of_eight,
-    without_zeros,
+use super::blocks::ScaleRows;
+use super::vectors::{
+    LINE, PREFETCH_AHEAD, load, load_part, prefetch, sdot, sum_each, sums_of_eight, without_zeros,
 };
 use crate::kernels::ColumnsAt;
 

@@ -6,8 +6,9 @@ use std::ops::Range;
 use super::super::Activations8;
 use super::super::blocks::{BLOCK, GroupBlock};
 use super::super::weights::{Streams, Weights};
-use super::{
-    LINE, PREFETCH_AHEAD, ScaleRows, accumulate, load, load_part, prefetch, sdot, sums_of_eight,
+use super::blocks::ScaleRows;
+use super::vectors::{
+    LINE, PREFETCH_AHEAD, accumulate, load, load_part, prefetch, sdot, sums_of_eight,
 };
 use crate::kernels::ColumnsAt;
 

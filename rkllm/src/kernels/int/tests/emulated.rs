@@ -1,13 +1,19 @@
 //! Kernels of other x86-64 processors, their instructions emulated where this one lacks them.
 
-use super::super::gemm::{self, Tile, Unit, VECTORS, copy_row, signed_nibbles_row};
+use super::super::gemm::{self, Outputs, Tile, Unit, VECTORS, copy_row, signed_nibbles_row};
 use super::super::{amx, avxvnni, quantize};
 use super::*;
 
 /// The driver with products by tiles and everything else portable.
 struct TileUnit;
 
+/// What any processor can do.
+struct Portable;
+
+impl Outputs for Portable {}
+
 impl Unit for TileUnit {
+    type Outputs = Portable;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = -8;
     const COLUMNS: usize = amx::tiles::COLUMNS;
@@ -97,7 +103,7 @@ fn the_amx_kernel_gives_the_scalar_bits() {
         println!("skipped: the rest of the kernel needs AVX-512 VNNI");
         return;
     };
-    let native = amx::Amx::detect().is_some();
+    let native = refusal("amx").is_none();
     emulator::install();
     let before = emulator::executed();
     for bits in [8, 4] {
@@ -120,7 +126,7 @@ fn check(kernel: &dyn IntProducts, case: &Case) {
 #[test]
 fn tiles_give_the_scalar_bits() {
     // Where the processor has tiles this asks for the permission to use them.
-    let native = amx::Amx::detect().is_some();
+    let native = refusal("amx").is_none();
     emulator::install();
     for bits in [8, 4] {
         for case in tile_cases(bits).filter(|case| amx::tiles::fit(&case.weights())) {
