@@ -31,7 +31,7 @@ impl Avx2 {
 quantizers!("avx2,fma,f16c", turn8);
 
 vector_products!(
-    Avx2, "avx2,fma,f16c",
+    for Avx2, "avx2,fma,f16c",
     unit: Avx2Unit,
     decode8: w8a8::decode,
     decode16: w4a16::decode,

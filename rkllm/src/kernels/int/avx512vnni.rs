@@ -38,7 +38,7 @@ impl Avx512Vnni {
 quantizers!("avx512f,avx512bw,avx512vl,avx512vnni", turn16);
 
 vector_products!(
-    Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni",
+    for Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni",
     unit: Avx512Unit,
     decode8: w8a8::decode,
     decode16: decode16,

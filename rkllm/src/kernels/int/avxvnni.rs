@@ -32,7 +32,7 @@ impl AvxVnni {
 }
 
 vector_products!(
-    AvxVnni, "avx2,fma,f16c,avxvnni",
+    for AvxVnni, "avx2,fma,f16c,avxvnni",
     unit: AvxVnniUnit,
     decode8: w8a8::decode,
     // Decoding nibbles is as fast with `vpmaddubsw`: both planes' sums fit 16 bits.

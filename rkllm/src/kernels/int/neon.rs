@@ -52,7 +52,7 @@ impl<U: NeonUnit> Neon<U> {
 quantizers!("neon,dotprod", turn4);
 
 vector_products!(
-    <U: NeonUnit> Neon<U>, "neon,dotprod",
+    <U: NeonUnit> for Neon<U>, "neon,dotprod",
     unit: U,
     decode8: w8a8::decode,
     decode16: w4a16::decode,

@@ -10,7 +10,7 @@
 /// more than `$features`.
 macro_rules! vector_products {
     (
-        $(<$u:ident: $bound:ident>)? $kernel:ty, $features:literal,
+        $(<$u:ident: $bound:ident>)? for $kernel:ty, $features:literal,
         unit: $unit:ty,
         decode8: $decode8:path,
         decode16: $decode16:path,
