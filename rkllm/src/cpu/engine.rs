@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use super::attention::{AttentionScratch, Heads};
-use super::cores::{self, Affinity, Cores, Placement};
+use super::cores::{Affinity, Cores, Placement};
 use super::forward::{Buffers, Output};
 use super::kv::LayerCache;
 use super::linear::{CpuLinear, Device};
@@ -27,8 +27,8 @@ const ROPE_STEP: usize = 64;
 /// How an engine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineOptions {
-    /// Threads that compute, the calling one included; at least 1. Without a choice, the number of
-    /// `RKLLM_THREADS`, else what suits the machine as [`cores`] describes. Moves no bit.
+    /// Threads that compute, the calling one included. 0, the default, is no choice: the engine then takes the
+    /// number of `RKLLM_THREADS`, else what suits the machine as [`cores`] describes. Moves no bit.
     pub threads: usize,
     /// Tokens the sequence can hold. It also picks the branch of length-dependent RoPE.
     pub context: usize,
@@ -38,10 +38,20 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        // A variable that holds no number is an error of `Engine::new`.
-        let given = cores::threads_from_environment().ok().flatten();
-        let threads = given.unwrap_or_else(|| Cores::system().placement(None).threads);
-        Self { threads, context: 2048, prefill_chunk: PREFILL_CHUNK }
+        Self { threads: 0, context: 2048, prefill_chunk: PREFILL_CHUNK }
+    }
+}
+
+impl EngineOptions {
+    /// The same with a number of threads, if there was none.
+    ///
+    /// # Errors
+    /// As [`Placement::from_environment`], which is not asked where the number is given.
+    pub(super) fn resolved(mut self) -> Result<Self> {
+        if self.threads == 0 {
+            self.threads = Placement::from_environment()?.threads;
+        }
+        Ok(self)
     }
 }
 
@@ -95,8 +105,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Kernel`] if `RKLLM_KERNEL` cannot be honoured, [`ErrorKind::Input`] for a context
-    /// or chunk of zero and for an `RKLLM_THREADS` that is no number, [`ErrorKind::Memory`] if the cache would not fit the address space or
-    /// threads cannot be started.
+    /// or chunk of zero and, where the options give no threads, for an `RKLLM_THREADS` that is no number,
+    /// [`ErrorKind::Memory`] if the cache would not fit the address space or threads cannot be started.
     pub fn new(weights: Arc<ModelWeights>, options: EngineOptions) -> Result<Self> {
         Self::with_kernel(weights, options, Kernel::active()?)
     }
@@ -104,7 +114,7 @@ impl Engine {
     /// The same on a given kernel; [`Engine::new`] takes the process's.
     ///
     /// # Errors
-    /// As [`Engine::new`].
+    /// As [`Engine::new`], but for `RKLLM_KERNEL`, which is not asked.
     pub fn with_kernel(
         weights: Arc<ModelWeights>,
         options: EngineOptions,
@@ -124,7 +134,7 @@ impl Engine {
         kernel: Kernel,
         supply: &mut SupplyLinear<'_>,
     ) -> Result<Self> {
-        cores::threads_from_environment()?;
+        let options = options.resolved()?;
         let config = &weights.config;
         if options.context == 0 || options.prefill_chunk == 0 {
             return Err(Error::new(ErrorKind::Input, "a context or prefill chunk of 0 tokens"));
@@ -205,7 +215,7 @@ impl Engine {
         self.device.kernel
     }
 
-    /// The options it was made with.
+    /// The options it was made with, and the number of threads where they gave none.
     pub fn options(&self) -> EngineOptions {
         self.options
     }

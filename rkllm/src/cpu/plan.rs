@@ -1,6 +1,7 @@
 //! What a run takes of memory, from the shapes, before it begins.
 
 use super::attention::TILE;
+use super::cores::Cores;
 use super::engine::EngineOptions;
 use super::forward::LOGIT_ROWS;
 use crate::kernels::Kernel;
@@ -65,7 +66,9 @@ impl MemoryPlan {
         // gate and up, and what they make.
         let per_token = 2 * hidden + (q + 2 * kv) + q + 2 * inner + inner;
         let row = float * config.vocab_size as u64;
-        let threads = options.threads.max(1) as u64;
+        // What `RKLLM_THREADS` holds wrongly is reported by the engine; a plan takes the machine's number.
+        let chosen = options.resolved().map(|options| options.threads);
+        let threads = chosen.unwrap_or_else(|_| Cores::system().placement(None).threads) as u64;
         let kv_value = if weights.kv_cache == Dtype::F16 { 2 } else { float };
         let pairs = config.rope.rotary_dim as u64 / 2;
         Self {

@@ -15,7 +15,7 @@ use crate::model::{ChatTemplate, SpecialTokens};
 use crate::{Backend, Result};
 
 #[cfg(feature = "cpu")]
-use crate::cpu::{Affinity, Engine, EngineOptions, MemoryPlan};
+use crate::cpu::{Affinity, Engine, EngineOptions, MemoryPlan, Placement};
 #[cfg(feature = "cpu")]
 use crate::model::{Checkpoint, Load, Lora, ModelWeights, WeightOptions};
 #[cfg(feature = "cpu")]
@@ -302,7 +302,10 @@ impl ModelOptions {
 
     #[cfg(feature = "cpu")]
     fn on_cpu(self, checkpoint: &Checkpoint, text: impl FnOnce(Vec<u32>) -> Text) -> Result<Model> {
-        let threads = self.threads.unwrap_or_else(|| EngineOptions::default().threads);
+        let threads = match self.threads {
+            Some(threads) => threads.max(1),
+            None => Placement::from_environment()?.threads,
+        };
         let weight_options = WeightOptions {
             clip: self.clip.unwrap_or(WeightOptions::default().clip),
             symmetric: !self.asymmetric,
