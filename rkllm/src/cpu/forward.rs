@@ -202,12 +202,10 @@ impl Engine {
                         std::slice::from_raw_parts_mut(h.at(row, 0), n),
                     )
                 };
-                if add {
-                    for (x, h) in x.iter_mut().zip(&*h) {
-                        *x += h;
-                    }
+                match add {
+                    true => ops.add_rms_norm(x, weight, eps, h),
+                    false => ops.rms_norm(x, weight, eps, h),
                 }
-                ops.rms_norm(x, weight, eps, h);
             }
         });
     }

@@ -99,6 +99,11 @@ impl Lanes for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn scale_by_sum<const BACK: i32>(self, n: Self, _sum: Self) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { Self(_mm512_scalef_ps(self.0, n.0)) }
+    }
+    #[inline(always)]
     unsafe fn any_below(self, bound: f32) -> bool {
         // SAFETY: see above the impl.
         unsafe { _mm512_cmp_ps_mask::<_CMP_NGE_UQ>(self.0, _mm512_set1_ps(bound)) != 0 }

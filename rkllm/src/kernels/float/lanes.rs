@@ -32,6 +32,14 @@ pub(crate) trait Lanes: Copy {
     unsafe fn scale_by_power(self, n: Self) -> Self;
     /// `2^(n + 64)` for `self = n + 1.5 * 2^23` with an integral `n` in -190..=63.
     unsafe fn power_of_sum(self) -> Self;
+    /// `self * 2^n` for `sum = n + 1.5 * 2^23 - 64 - BACK`, where `self * 2^(n - BACK)` is exact: it rounds once.
+    #[inline(always)]
+    unsafe fn scale_by_sum<const BACK: i32>(self, n: Self, sum: Self) -> Self {
+        let _ = n;
+        let back = const { f32::from_bits(((127 + BACK) as u32) << 23) };
+        // SAFETY: the contract of all methods.
+        unsafe { self.mul(sum.power_of_sum()).mul(Self::splat(back)) }
+    }
     /// Whether any lane is below `bound` or NaN.
     unsafe fn any_below(self, bound: f32) -> bool;
     /// `below` where `self < low`, `above` where `self > high`, else `inside`.

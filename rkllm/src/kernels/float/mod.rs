@@ -56,6 +56,9 @@ pub trait FloatOps: Debug + Send + Sync {
     /// RMS norm of one row.
     fn rms_norm(&self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]);
 
+    /// Adds `h` to the residual row `x`, and leaves the RMS norm of that in `h`.
+    fn add_rms_norm(&self, x: &mut [f32], weight: &[f32], eps: f32, h: &mut [f32]);
+
     /// SiLU gate: `out = silu(gate) * up`.
     fn silu_gate(&self, gate: &[f32], up: &[f32], out: &mut [f32]);
 
@@ -139,6 +142,17 @@ macro_rules! float_ops {
                 assert!(x.len() == weight.len() && x.len() == out.len());
                 // SAFETY: asserted above.
                 unsafe { inner(x, weight, eps, out) }
+            }
+
+            fn add_rms_norm(&self, x: &mut [f32], weight: &[f32], eps: f32, h: &mut [f32]) {
+                $(#[target_feature(enable = $features)])?
+                unsafe fn inner(x: &mut [f32], weight: &[f32], eps: f32, h: &mut [f32]) {
+                    // SAFETY: features as in `by_name`; lengths asserted by the caller.
+                    unsafe { ops::add_rms_norm::<$lanes>(x, weight, eps, h) }
+                }
+                assert!(x.len() == weight.len() && x.len() == h.len());
+                // SAFETY: asserted above.
+                unsafe { inner(x, weight, eps, h) }
             }
 
             fn silu_gate(&self, gate: &[f32], up: &[f32], out: &mut [f32]) {

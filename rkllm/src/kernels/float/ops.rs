@@ -15,16 +15,15 @@ pub(super) unsafe fn exp<L: Lanes>(x: L) -> L {
     }
 }
 
+/// Adding it rounds to an integer, half to even, as long as that has 22 bits.
+const ROUNDS: f32 = 12_582_912.0;
+
 /// The same for `x` that are at most 0 or NaN, with fewer instructions.
 ///
 /// # Safety
 /// The processor has the instructions of `L`.
 #[inline(always)]
 pub(super) unsafe fn exp_below<L: Lanes>(x: L) -> L {
-    /// Adding it rounds to an integer, half to even, as long as that has 22 bits.
-    const ROUNDS: f32 = 12_582_912.0;
-    /// 2^-64.
-    const BACK: f32 = f32::from_bits((127 - 64) << 23);
     // SAFETY: the caller's contract; `n` is in -188..=0.
     unsafe {
         // Below -104 the rule's result is 0, and so is what follows: at most 2^-150.
@@ -32,7 +31,27 @@ pub(super) unsafe fn exp_below<L: Lanes>(x: L) -> L {
         let sum = x.mul(L::splat(LOG2_E)).add(L::splat(ROUNDS));
         let n = sum.add(L::splat(-ROUNDS));
         // The first product is exact, as the rule's first one is, and the second one alone rounds.
-        mantissa(x, n).mul(sum.power_of_sum()).mul(L::splat(BACK))
+        mantissa(x, n).scale_by_sum::<-64>(n, sum)
+    }
+}
+
+/// `1 + exp(x)` for any `x`, with fewer instructions than `exp` takes alone.
+///
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+unsafe fn one_plus_exp<L: Lanes>(x: L) -> L {
+    /// An even number, so that halves go where the rule sends them.
+    const SHIFT: f32 = ROUNDS - 96.0;
+    // SAFETY: the caller's contract; `n` is in -43..=144.
+    unsafe {
+        // From -30 down the sum is 1 whatever the rule's result is. Where that is infinity, 2^n is 2^128 or more
+        // and the mantissa above 1, or 2^n is 2^129 or more: the product overflows as it should.
+        let x = L::splat(100.0).min(L::splat(-30.0).max(x));
+        let sum = x.mul(L::splat(LOG2_E)).add(L::splat(SHIFT));
+        let n = sum.add(L::splat(-SHIFT));
+        // The first product is exact, and the second one can only overflow.
+        mantissa(x, n).scale_by_sum::<32>(n, sum).add(L::splat(1.0))
     }
 }
 
@@ -110,10 +129,7 @@ impl<L: Lanes> Binary<L> for Silu {
     #[inline(always)]
     unsafe fn apply(self, g: L, u: L) -> L {
         // SAFETY: the trait's contract.
-        unsafe {
-            let e = exp(g.mul(L::splat(-1.0)));
-            g.div(L::splat(1.0).add(e)).mul(u)
-        }
+        unsafe { g.div(one_plus_exp(g.mul(L::splat(-1.0)))).mul(u) }
     }
 }
 
@@ -129,8 +145,7 @@ impl<L: Lanes> Binary<L> for GeluTanh {
         unsafe {
             let t = L::splat(0.044715).mul(g).mul(g);
             let v = L::splat(ROOT).mul(t.fma(g, g));
-            let e = exp(L::splat(-2.0).mul(v));
-            g.div(L::splat(1.0).add(e)).mul(u)
+            g.div(one_plus_exp(L::splat(-2.0).mul(v))).mul(u)
         }
     }
 }
@@ -169,32 +184,56 @@ pub(super) unsafe fn gelu_tanh_gate<L: Lanes>(gate: &[f32], up: &[f32], out: &mu
 /// The slices have one length; the processor has the instructions of `L`.
 #[inline(always)]
 pub(super) unsafe fn rms_norm<L: Lanes>(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
-    // SAFETY: the caller's contract.
+    // SAFETY: the caller's contract; blocks have 16 elements.
     unsafe {
-        let r = 1.0 / (square_sum::<L>(x) / x.len() as f32 + eps).sqrt();
-        zip::<L>(x, w, out, ScaledBy(r));
-    }
-}
-
-/// # Safety
-/// The processor has the instructions of `L`.
-#[inline(always)]
-unsafe fn square_sum<L: Lanes>(x: &[f32]) -> f32 {
-    let (blocks, tail) = x.as_chunks::<16>();
-    // SAFETY: blocks have 16 elements.
-    unsafe {
+        let (blocks, tail) = x.as_chunks::<16>();
         let mut acc = L::splat(0.0);
         for block in blocks {
             let v = L::load(block.as_ptr());
             acc = v.fma(v, acc);
         }
-        let mut lanes = [0.0; 16];
-        acc.store(lanes.as_mut_ptr());
-        for (lane, &v) in lanes.iter_mut().zip(tail) {
-            *lane = v.mul_add(v, *lane);
-        }
-        halving_tree(lanes)
+        let r = 1.0 / (square_sum(acc, tail) / x.len() as f32 + eps).sqrt();
+        zip::<L>(x, w, out, ScaledBy(r));
     }
+}
+
+/// `x = x + h`, then `h = norm(x)` as [`rms_norm`] has it.
+///
+/// # Safety
+/// As [`rms_norm`].
+#[inline(always)]
+pub(super) unsafe fn add_rms_norm<L: Lanes>(x: &mut [f32], w: &[f32], eps: f32, h: &mut [f32]) {
+    // SAFETY: the caller's contract; blocks have 16 elements.
+    unsafe {
+        let (blocks, tail) = x.as_chunks_mut::<16>();
+        let (added, added_tail) = h.as_chunks::<16>();
+        let mut acc = L::splat(0.0);
+        for (block, added) in blocks.iter_mut().zip(added) {
+            let v = L::load(block.as_ptr()).add(L::load(added.as_ptr()));
+            v.store(block.as_mut_ptr());
+            acc = v.fma(v, acc);
+        }
+        for (x, h) in tail.iter_mut().zip(added_tail) {
+            *x += h;
+        }
+        let r = 1.0 / (square_sum(acc, tail) / x.len() as f32 + eps).sqrt();
+        zip::<L>(x, w, h, ScaledBy(r));
+    }
+}
+
+/// The end of `dot16(x, x)`: `acc` has whole blocks, `tail` is the rest.
+///
+/// # Safety
+/// The processor has the instructions of `L`.
+#[inline(always)]
+unsafe fn square_sum<L: Lanes>(acc: L, tail: &[f32]) -> f32 {
+    let mut lanes = [0.0; 16];
+    // SAFETY: 16 elements.
+    unsafe { acc.store(lanes.as_mut_ptr()) };
+    for (lane, &v) in lanes.iter_mut().zip(tail) {
+        *lane = v.mul_add(v, *lane);
+    }
+    halving_tree(lanes)
 }
 
 /// The largest element of a slice of finite values.

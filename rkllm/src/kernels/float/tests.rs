@@ -155,6 +155,99 @@ fn gates_are_close_to_their_definitions() {
     }
 }
 
+#[test]
+fn a_sum_and_its_norm_are_what_they_are_one_after_the_other() {
+    for len in [1, 15, 16, 17, 64, 896, 905] {
+        let (x, h, w) = (noise(1, len, 9.0), noise(2, len, 1.0), noise(3, len, 1.0));
+        let sum: Vec<f32> = x.iter().zip(&h).map(|(x, h)| x + h).collect();
+        for name in NAMES {
+            let Some(ops) = by_name(name) else { continue };
+            let mut expected = vec![0.0; len];
+            ops.rms_norm(&sum, &w, 1e-5, &mut expected);
+            let (mut x, mut h) = (x.clone(), h.clone());
+            ops.add_rms_norm(&mut x, &w, 1e-5, &mut h);
+            assert_eq!((bits(&x), bits(&h)), (bits(&sum), bits(&expected)), "{name} {len}");
+        }
+    }
+}
+
+/// Every `STEP`th float that is no NaN, every one around the edges, and both infinities.
+fn floats(step: usize) -> Vec<f32> {
+    let edges = [0.0f32, 5.96e-8, 20.0, 30.0, 87.0, 88.37, 88.72284, 89.07, 100.0, 104.0, f32::MAX];
+    let around = edges.into_iter().flat_map(|edge| {
+        let bits = edge.to_bits();
+        bits.saturating_sub(2000)..=bits + 2000
+    });
+    let all = (0..=f32::INFINITY.to_bits()).step_by(step).chain(around);
+    let all = all.map(f32::from_bits).filter(|value| !value.is_nan());
+    all.chain([f32::INFINITY]).flat_map(|value| [value, -value]).collect()
+}
+
+/// The gates' `1 + exp` is another computation than the rule's `exp`, with the same result.
+fn gates_keep_the_rule(x: &[f32]) {
+    let (ones, mut e) = (vec![1.0; x.len()], vec![0.0; x.len()]);
+    let scalar = by_name("scalar").unwrap();
+    let by_rule = |inner: &dyn Fn(f32) -> f32, e: &mut [f32]| -> Vec<f32> {
+        let inner: Vec<f32> = x.iter().map(|&g| inner(g)).collect();
+        scalar.exp(&inner, e);
+        x.iter().zip(&*e).map(|(&g, &e)| g / (1.0 + e)).collect()
+    };
+    let silu = by_rule(&|g| -g, &mut e);
+    let gelu = by_rule(
+        &|g| {
+            let t = 0.044715 * g * g;
+            -2.0 * (0.797_884_6 * t.mul_add(g, g))
+        },
+        &mut e,
+    );
+    let mut y = vec![0.0; x.len()];
+    let check = |name: &str, gate: &str, y: &[f32], expected: &[f32]| {
+        for ((x, y), expected) in x.iter().zip(y).zip(expected) {
+            let same = y.to_bits() == expected.to_bits() || y.is_nan() && expected.is_nan();
+            assert!(same, "{name}: {gate} of {x:e} is {y:e}, not {expected:e}");
+        }
+    };
+    for name in NAMES {
+        let Some(ops) = by_name(name) else { continue };
+        ops.silu_gate(x, &ones, &mut y);
+        check(name, "silu", &y, &silu);
+        ops.gelu_tanh_gate(x, &ones, &mut y);
+        check(name, "gelu", &y, &gelu);
+    }
+}
+
+#[test]
+fn gates_of_every_kind_of_float_keep_the_rule() {
+    gates_keep_the_rule(&floats(10_007));
+}
+
+/// Softmax has an `exp` of its own, for what is at most 0.
+#[test]
+fn exp_of_softmax_keeps_the_rule() {
+    let scalar = by_name("scalar").unwrap();
+    for x in floats(10_007).into_iter().filter(|&x| x <= 0.0) {
+        let mut e = [0.0; 2];
+        scalar.exp(&[0.0, x], &mut e);
+        let total = e[0] + e[1];
+        let expected = bits(&e.map(|e| e / total));
+        for name in NAMES {
+            let Some(ops) = by_name(name) else { continue };
+            let mut pair = [0.0, x];
+            ops.softmax(&mut pair, 0);
+            assert_eq!(bits(&pair), expected, "{name} {x:e}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "every float there is: a minute"]
+fn gates_of_every_float_keep_the_rule() {
+    for first in (0..=f32::INFINITY.to_bits()).step_by(1 << 20) {
+        let part = (first..=f32::INFINITY.to_bits()).take(1 << 20).map(f32::from_bits);
+        gates_keep_the_rule(&part.flat_map(|value| [value, -value]).collect::<Vec<f32>>());
+    }
+}
+
 proptest! {
     #[test]
     fn every_instruction_set_agrees(seed in any::<u64>(), len in 1usize..100, scale in 0.01f32..40.0) {
@@ -168,6 +261,9 @@ proptest! {
             let mut y = vec![0.0; len];
             ops.rms_norm(&x, &w, 1e-6, &mut y);
             out.extend(bits(&y));
+            let mut sum = w.clone();
+            ops.add_rms_norm(&mut sum, &x, 1e-6, &mut y);
+            out.extend(bits(&sum).into_iter().chain(bits(&y)));
             ops.silu_gate(&x, &w, &mut y);
             out.extend(bits(&y));
             ops.gelu_tanh_gate(&x, &w, &mut y);
