@@ -104,6 +104,32 @@ fn an_engine_takes_what_was_planned() {
     }
 }
 
+/// Inputs of any length in any order, whatever is wanted of them, take no more than the plan for all.
+#[test]
+fn no_order_of_inputs_takes_more_than_was_planned() {
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tutor-nano");
+    for scheme in ["w8a8", "w4a16"] {
+        let weights = common::weights(&dir, scheme.parse().ok());
+        let options = EngineOptions { threads: 2, context: 300, prefill_chunk: 96 };
+        let plan = MemoryPlan::new(&weights, &options, Want::All);
+        let before = NOW.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let mut engine = Engine::new(Arc::clone(&weights), options).unwrap();
+        let tokens: Vec<u32> = (0..300).map(|i| 5 + i % 200).collect();
+        let wants = [Want::Nothing, Want::All, Want::Last];
+        for (index, len) in [1, 95, 2, 300, 17, 97, 16, 96, 1, 299, 33].into_iter().enumerate() {
+            engine.reset();
+            engine.forward(&tokens[..len], wants[index % 3], &mut |_, _| Ok(())).unwrap();
+        }
+        let taken = (PEAK.load(Ordering::Relaxed) - before) as u64;
+        let planned = plan.engine();
+        let what = format!("{scheme}: planned {planned}, taken {taken}");
+        println!("{what}");
+        assert!(taken <= planned + planned / 20 + (96 << 10), "{what}");
+    }
+}
+
 #[test]
 fn a_chunk_longer_than_the_context_plans_for_the_context() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tutor-nano");

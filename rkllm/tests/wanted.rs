@@ -8,7 +8,7 @@ use common::{bits, data, weights};
 use rkllm::cpu::{Engine, EngineOptions};
 use rkllm::kernels::Kernel;
 use rkllm::model::ModelWeights;
-use rkllm::{Backend, Input, Result, Want};
+use rkllm::{Backend, Error, ErrorKind, Input, Result, Want};
 
 const TOKENS: usize = 45;
 
@@ -92,5 +92,63 @@ fn a_sequence_goes_on_after_positions_nobody_wanted() {
         assert!(found.0.is_empty());
         let found = given(|sink| engine.forward(&tokens[34..], Want::All, sink));
         assert!(found == ((34..TOKENS).collect(), expected[34 * row..].to_vec()), "{name}");
+    });
+}
+
+/// Pieces of any length, each wanted differently, with steps taken back between them: whatever is given of a
+/// position is what one step over all gives of it, and so is the cache.
+#[test]
+fn no_order_of_wants_moves_a_bit() {
+    every_model(|name, weights| {
+        let tokens = tokens(weights);
+        let mut whole = engine(weights, 1, usize::MAX);
+        let (_, expected) = given(|sink| whole.forward(&tokens, Want::All, sink));
+        let row = expected.len() / TOKENS;
+        let mut random = 0x9e37_79b9u32;
+        let mut next = |below: usize| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 16) as usize % below
+        };
+        for _ in 0..6 {
+            let mut engine = engine(weights, 1 + next(3), 1 + next(9));
+            while engine.position() < TOKENS {
+                let first = engine.position();
+                let end = first + 1 + next((TOKENS - first).min(20));
+                let want = [Want::Nothing, Want::Last, Want::All][next(3)];
+                let (positions, values) =
+                    given(|sink| engine.forward(&tokens[first..end], want, sink));
+                let wanted = match want {
+                    Want::Nothing => end..end,
+                    Want::Last => end - 1..end,
+                    Want::All => first..end,
+                };
+                assert!(positions.iter().copied().eq(wanted.clone()), "{name}: {want:?}");
+                assert!(values == expected[wanted.start * row..end * row], "{name}: {want:?}");
+                if next(4) == 0 && end < TOKENS {
+                    engine.truncate(next(end)).unwrap();
+                }
+            }
+            assert!(state(&engine) == state(&whole), "{name}: the cache");
+        }
+    });
+}
+
+/// Who takes logits may refuse them: the sequence has the positions all the same, and goes on as if nothing was.
+#[test]
+fn a_sink_that_fails_leaves_the_sequence_whole() {
+    every_model(|name, weights| {
+        let tokens = tokens(weights);
+        let mut engine = engine(weights, 2, usize::MAX);
+        let (_, expected) = given(|sink| engine.forward(&tokens, Want::All, sink));
+        let row = expected.len() / TOKENS;
+        engine.reset();
+        let error = engine.forward(&tokens[..30], Want::All, &mut |position, _| match position {
+            17 => Err(Error::new(ErrorKind::Io, "the disk is full")),
+            _ => Ok(()),
+        });
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(engine.position(), 30, "{name}");
+        let found = given(|sink| engine.forward(&tokens[30..], Want::Last, sink));
+        assert!(found == (vec![TOKENS - 1], expected[(TOKENS - 1) * row..].to_vec()), "{name}");
     });
 }
