@@ -65,8 +65,30 @@ pub(crate) enum Command {
     Worker,
 }
 
+impl Command {
+    /// Whether it may compute with the CPU engine or quantise: what threads and `--verbose` are for.
+    fn computes(&self) -> bool {
+        match self {
+            Self::Convert(_)
+            | Self::Eval(_)
+            | Self::Compare(_)
+            | Self::Bench(_)
+            | Self::Logits(_)
+            | Self::Generate(_)
+            | Self::Chat(_) => true,
+            Self::Inspect(_)
+            | Self::Verify(_)
+            | Self::Models(_)
+            | Self::Doctor(_)
+            | Self::HostRuntime(_)
+            | Self::Completions(_)
+            | Self::Worker => false,
+        }
+    }
+}
+
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct GlobalArgs {
     /// Threads to compute with; the result does not depend on it [default: one per core, of unequal cores one per
     /// fast core]
@@ -78,7 +100,7 @@ pub(crate) struct GlobalArgs {
     /// No progress
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Say which cores compute and what memory is planned
+    /// Say which cores compute and what memory is planned; for commands that compute
     #[arg(long, short, global = true)]
     verbose: bool,
 }
@@ -96,10 +118,19 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Fills in what was left open.
-    pub(crate) fn resolve(args: GlobalArgs, started: Instant) -> anyhow::Result<Self> {
-        let GlobalArgs { threads, json, quiet, verbose } = args;
+    ///
+    /// # Errors
+    /// [`Usage`](crate::failure::Usage) for what means nothing to the command, and for an environment that says
+    /// wrongly what the command line leaves to it.
+    pub(crate) fn resolve(cli: &Cli, started: Instant) -> anyhow::Result<Self> {
+        let GlobalArgs { threads, json, quiet, verbose } = cli.global;
+        let computes = cli.command.computes();
+        if verbose && !computes {
+            return Err(usage("--verbose is for commands that compute, which this one does not"));
+        }
         let threads = match threads {
             Some(threads) => usize::from(threads),
+            None if !computes => 1,
             None => {
                 Placement::from_environment().map_err(|error| usage(error.to_string()))?.threads
             }

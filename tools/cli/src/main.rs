@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let started = Instant::now();
     rkllm::npu::worker::serve_if_asked();
     let cli = Cli::parse();
-    let settings = match Settings::resolve(cli.global, started) {
+    let settings = match Settings::resolve(&cli, started) {
         Ok(settings) => settings,
         Err(error) => return failure::report(&error),
     };

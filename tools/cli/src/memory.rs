@@ -1,6 +1,6 @@
 //! A memory plan for people.
 
-use rkllm::cpu::MemoryPlan;
+use rkllm::cpu::{Engine, MemoryPlan};
 use rkllm::session::Model;
 
 use crate::args::Settings;
@@ -14,6 +14,13 @@ pub(crate) fn plan(model: &Model, settings: &Settings) -> String {
         text += &format!("\nmodel {model}\nengine {engine}");
     }
     text
+}
+
+/// The same of an engine, and the scheme it runs in.
+pub(crate) fn engine(engine: &Engine) -> String {
+    let [model, own] = describe(&engine.memory_plan());
+    let scheme = engine.weights().scheme;
+    format!("{scheme} on {}\nmodel {model}\nengine {own}", engine.placement())
 }
 
 /// One line on the model and one on the engine, without an end.

@@ -10,6 +10,7 @@ use rkllm::quant::QuantScheme;
 use serde::Serialize;
 
 use crate::args::{ModelArgs, QuantizeArgs, Settings};
+use crate::{memory, output};
 
 /// A model in memory.
 pub(crate) struct Model {
@@ -56,7 +57,7 @@ pub(crate) fn weights(
     checkpoint.weights(dtype, &options).map(Arc::new)
 }
 
-/// An engine over `weights` for sequences of `context` tokens.
+/// An engine over `weights` for sequences of `context` tokens; `--verbose` says where it computes and what it takes.
 pub(crate) fn engine(
     weights: &Arc<ModelWeights>,
     context: usize,
@@ -67,7 +68,11 @@ pub(crate) fn engine(
     if let Some(chunk) = prefill_chunk {
         options.prefill_chunk = chunk;
     }
-    Ok(Engine::new(Arc::clone(weights), options)?)
+    let engine = Engine::new(Arc::clone(weights), options)?;
+    if settings.verbose {
+        output::note(&memory::engine(&engine));
+    }
+    Ok(engine)
 }
 
 /// How large a model's tensors are.

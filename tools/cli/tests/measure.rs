@@ -344,6 +344,38 @@ fn verbose_says_where_it_computes_and_what_it_takes() {
 }
 
 #[test]
+fn every_command_that_computes_is_verbose() {
+    let small = Small::new();
+    let (out, logits) = (small.path("out"), small.path("logits.safetensors"));
+    let mut convert = rkllm();
+    convert.arg("convert").arg(small.model()).args(["--dtype", "w8a8", "-o"]).arg(out);
+    let mut eval = rkllm();
+    eval.arg("eval").arg(small.model()).arg("--text").arg(small.text());
+    let mut write = rkllm();
+    write.arg("logits").arg(small.model()).args(["--tokens", "3,4", "-o"]).arg(logits);
+    let mut bench = rkllm();
+    bench.arg("bench").arg(small.model()).args(["--prompt", "2", "--generate", "0"]);
+    for (command, plans) in [(convert, false), (eval, true), (write, true), (bench, true)] {
+        let mut command = command;
+        let output = command.args(["--verbose", "--json", "--threads", "2"]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.contains("2 threads"), "{said}");
+        assert_eq!(said.contains("KV cache"), plans, "{said}");
+        serde_json::from_slice::<Value>(&output.stdout).expect("one document all the same");
+    }
+}
+
+/// A wrong number hinders nothing that does not compute.
+#[test]
+fn threads_are_not_asked_for_where_nothing_computes() {
+    let small = Small::new();
+    let mut command = rkllm();
+    command.env("RKLLM_THREADS", "many").arg("inspect").arg(small.model());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn generate_streams_the_text_that_json_reports() {
     let small = Small::new();
     let generate = |extra: &[&str]| {

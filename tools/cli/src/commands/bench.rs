@@ -22,6 +22,22 @@ use crate::output;
 use crate::progress::{Progress, Unit};
 use crate::system::{self, Resident};
 
+/// What `--kernels`, whose runs are fixed, has no use for.
+const OF_A_MODEL: [&str; 12] = [
+    "path",
+    "dtype",
+    "clip",
+    "asymmetric",
+    "load",
+    "prompt",
+    "generate",
+    "prefill_chunk",
+    "context",
+    "tokenizer",
+    "repeat",
+    "warmup",
+];
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Directory of a Hugging Face checkpoint or of an artifact
@@ -43,7 +59,7 @@ pub(crate) struct Options {
     #[arg(long)]
     tokenizer: bool,
     /// Time every kernel this program knows against the limits of the machine; takes no MODEL
-    #[arg(long, conflicts_with_all = ["path", "dtype", "context", "tokenizer"])]
+    #[arg(long, conflicts_with_all = OF_A_MODEL)]
     kernels: bool,
     /// With --kernels: one small layer each, to see that they run and not how fast
     #[arg(long)]

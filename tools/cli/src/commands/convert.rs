@@ -55,6 +55,9 @@ pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> 
             options.dtype
         )));
     }
+    if settings.verbose {
+        output::note(&settings.placement());
+    }
     let started = Instant::now();
     let report = {
         let _writing = interrupt::Writing::begin();

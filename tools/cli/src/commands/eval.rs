@@ -109,6 +109,9 @@ struct Baseline {
 pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> {
     let text = text::read(&options.text, options.cut.max_chars)?;
     if board::is_vendor_file(&options.model.path) {
+        if settings.verbose {
+            return Err(super::usage("--verbose is for the CPU; a .rkllm file runs on the NPU"));
+        }
         return board::run(options, settings, &text);
     }
     let model = Model::open(&options.model, settings)?;
