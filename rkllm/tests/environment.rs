@@ -55,7 +55,7 @@ fn a_wrong_number_of_threads_is_an_error_where_it_counts() {
     assert_eq!(engine(OPTIONS).unwrap().options(), OPTIONS);
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tutor-nano");
     ModelOptions::default().with_threads(1).open(&dir).unwrap();
-    let error = ModelOptions::default().open(&dir).err().expect("an error").to_string();
+    let error = ModelOptions::default().open(&dir).unwrap_err().to_string();
     assert!(error.contains(THREADS_VARIABLE), "{error}");
     // A plan has no error to give; it is that of the machine's number.
     let weights = common::weights(&dir, None);
