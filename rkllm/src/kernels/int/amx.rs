@@ -10,7 +10,9 @@ pub(super) mod tiles;
 use std::ops::Range;
 
 use super::avx512vnni::{self, Avx512Outputs, Avx512Vnni};
-use super::gemm::{self, MIN_TOKENS, Tile, Unit, VECTORS, copy_row, signed_nibbles_row};
+use super::gemm::{
+    self, LANES, MIN_TOKENS, PackedTokens, Rows, Squares, Sums, Unit, copy_row, signed_nibbles_row,
+};
 use super::needs;
 use super::weights::Weights;
 use super::{Activations8, Activations16, IntProducts, Packed, Places8, Places16};
@@ -118,7 +120,7 @@ unsafe fn prefill<const BITS: u32>(
     y: ColumnsAt<'_>,
 ) {
     // SAFETY: the caller's contract.
-    unsafe { gemm::product::<AmxUnit, BITS>(x, w, rows, y) };
+    unsafe { gemm::product_by_squares::<AmxUnit, BITS>(x, w, rows, y) };
 }
 
 /// Products by tiles, everything else by AVX-512.
@@ -128,7 +130,6 @@ impl Unit for AmxUnit {
     type Outputs = Avx512Outputs;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = -8;
-    const COLUMNS: usize = tiles::COLUMNS;
     const CACHE: usize = 1 << 20;
 
     #[inline(always)]
@@ -152,21 +153,50 @@ impl Unit for AmxUnit {
             copy_row(row, to);
         }
     }
+}
+
+impl Squares for AmxUnit {
+    #[inline(always)]
+    unsafe fn square(
+        weights: *const u8,
+        stride: usize,
+        x: [*const i8; 2],
+        columns: usize,
+        sums: &mut Sums,
+        fresh: bool,
+    ) {
+        // SAFETY: the caller's contract; `fit` let no other groups pass.
+        unsafe { tiles::square(weights, stride, x, columns, sums, fresh) };
+    }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn dots(
-        _: u32,
-        weights: *const u8,
-        stride: usize,
-        rows: usize,
-        x: [*const i8; VECTORS],
-        vectors: usize,
-        columns: Range<usize>,
-        sums: &mut Tile<i32>,
-        fresh: bool,
+    unsafe fn add_square<const BITS: u32>(
+        sums: &Sums,
+        rows: &Rows<'_>,
+        tokens: &PackedTokens<'_>,
+        first: bool,
+        totals: *mut [f32; LANES],
     ) {
-        // SAFETY: the caller's contract; `fit` let no other columns pass.
-        unsafe { tiles::dots(weights, stride, rows, x, vectors, columns, sums, fresh) };
+        // SAFETY: the caller's contract.
+        unsafe { avx512vnni::add_square::<BITS>(sums, rows, tokens, first, totals) };
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn write<const BITS: u32>(
+        totals: *const [f32; LANES],
+        rows: usize,
+        tokens: usize,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            match BITS {
+                4 => avx512vnni::transpose16::<16>(totals, rows, tokens, to, stride),
+                _ => avx512vnni::transpose16::<32>(totals.cast(), rows, tokens, to, stride),
+            }
+        }
     }
 }

@@ -11,8 +11,8 @@ mod w8a8;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-pub(super) use self::outputs::Avx512Outputs;
 use self::outputs::turn16;
+pub(super) use self::outputs::{Avx512Outputs, add_square, transpose16};
 use self::unit::Avx512Unit;
 use super::needs::{Needs, needs};
 use super::products::{quantizers, vector_products};

@@ -11,6 +11,8 @@
 mod epilogue;
 mod packed;
 mod rows;
+#[cfg(target_arch = "x86_64")]
+mod squares;
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -23,8 +25,10 @@ pub(super) use packed::turn_portable;
 pub(super) use packed::{PackedBlock, PackedPlaces, PackedTokens, Square, Turned};
 #[allow(unused_imports)] // each processor has units for some of them
 pub(super) use rows::{copy_row, flip_row, nibbles_row, signed_nibbles_row};
+#[cfg(target_arch = "x86_64")]
+pub(super) use squares::{Squares, Sums, product_by_squares};
 
-use super::weights::Weights;
+use super::weights::{Weights, Zeros};
 use crate::kernels::{ColumnsAt, exact};
 
 /// Tokens side by side in packed activations.
@@ -35,6 +39,8 @@ pub(super) const VECTORS: usize = 4;
 pub(super) const PANEL: usize = 32;
 /// Panels of rows that a task prepares at once, at most.
 const PANELS: usize = 4;
+/// Places for the sums of a panel: squares, which are half as wide, take one for each panel.
+const SUMS: usize = if cfg!(target_arch = "x86_64") { PANELS / 2 } else { 1 };
 /// Tokens below which a product is computed token by token: packed, most lanes would be empty.
 pub(super) const MIN_TOKENS: usize = 4;
 
@@ -53,9 +59,6 @@ pub(super) trait Unit {
     const BIAS8: i32;
     /// What is added to nibbles as they are prepared: -8 where the instruction wants signed bytes.
     const BIAS4: i32;
-    /// Columns of one call of [`Unit::dots`] at most, a multiple of 64: so many of four vectors, and of the rows
-    /// that meet them in registers, stay in the first-level cache.
-    const COLUMNS: usize;
     /// Bytes of prepared rows that a task holds, about half of the second-level cache.
     const CACHE: usize;
 
@@ -65,7 +68,7 @@ pub(super) trait Unit {
         1
     }
 
-    /// What a thread does before [`Unit::dots`].
+    /// What a thread does before its products.
     ///
     /// # Safety
     /// The instructions are there.
@@ -79,12 +82,19 @@ pub(super) trait Unit {
     #[inline(always)]
     unsafe fn end() {}
 
-    /// Writes a row of weights as [`Unit::dots`] wants it: `to` has room for `K` rounded up to a multiple of 64,
+    /// Writes a row of weights as the products want it: `to` has room for `K` rounded up to a multiple of 64,
     /// of which the padding may hold anything. Nibbles come in the order of packed activations.
     ///
     /// # Safety
     /// The instructions are there; `to` holds `row`'s values.
     unsafe fn prepare(bits: u32, row: &[u8], to: &mut [u8]);
+}
+
+/// A unit that multiplies a panel of rows with up to four vectors at once.
+pub(super) trait Panels: Unit {
+    /// Columns of one call of [`Panels::dots`] at most, a multiple of 64: so many of four vectors, and of the rows
+    /// that meet them in registers, stay in the first-level cache.
+    const COLUMNS: usize;
 
     /// `sums[r][v]` `=` (`fresh`) or `+=` the products of `columns` of `rows` prepared rows with `vectors`
     /// vectors of packed activations, lane by lane. Other rows of the panel may be computed too.
@@ -92,7 +102,7 @@ pub(super) trait Unit {
     /// # Safety
     /// The instructions are there, between [`Unit::begin`] and [`Unit::end`]. `weights` is the first of [`PANEL`]
     /// rows that lie `stride` bytes apart, of which `rows` are prepared, and `x` the first of `vectors` blocks; both
-    /// hold all of `columns`, which begin at a multiple of 32 and are a multiple of 32, at most [`Unit::COLUMNS`].
+    /// hold all of `columns`, which begin at a multiple of 32 and are a multiple of 32, at most [`Panels::COLUMNS`].
     #[allow(clippy::too_many_arguments)] // two operands with their shapes
     unsafe fn dots(
         bits: u32,
@@ -107,6 +117,25 @@ pub(super) trait Unit {
     );
 }
 
+/// How rows that are prepared meet the tokens.
+trait Strips {
+    /// The outputs of all tokens and of the `count` prepared rows, the rows from `first` on.
+    ///
+    /// # Safety
+    /// As [`product`]; `scratch` holds the rows.
+    unsafe fn all<const BITS: u32>(
+        x: &Packed,
+        w: &Weights<'_>,
+        scratch: &mut Scratch,
+        first: usize,
+        count: usize,
+        y: &ColumnsAt<'_>,
+    );
+}
+
+/// Strips of four vectors, panel by panel.
+struct ByPanels<U>(PhantomData<U>);
+
 /// What a thread needs for a task: the prepared rows, and a tile of outputs for each panel of them.
 #[derive(Debug)]
 struct Scratch {
@@ -117,7 +146,9 @@ struct Scratch {
     scales: Vec<f32>,
     /// `[group][held]`, with the unit's bias.
     zeros: Vec<i32>,
-    sums: Box<Tile<i32>>,
+    /// The one zero point of all rows and groups, where the weights have no others.
+    same: Option<i32>,
+    sums: Box<[Tile<i32>; SUMS]>,
     totals: Box<[Tile<f32>; PANELS]>,
 }
 
@@ -135,7 +166,20 @@ thread_local! {
 /// The processor has the instructions of `U` and those the caller was compiled for. `w` checked that `x`, `rows` and
 /// `y` fit, and has groups fit for vectors; no other thread accesses columns `rows` of `y`.
 #[inline(always)]
-pub(super) unsafe fn product<U: Unit, const BITS: u32>(
+pub(super) unsafe fn product<U: Panels, const BITS: u32>(
+    x: &Packed,
+    w: &Weights<'_>,
+    rows: Range<usize>,
+    y: ColumnsAt<'_>,
+) {
+    // SAFETY: the caller's contract.
+    unsafe { product_by::<U, ByPanels<U>, BITS>(x, w, rows, y) };
+}
+
+/// # Safety
+/// As [`product`].
+#[inline(always)]
+unsafe fn product_by<U: Unit, S: Strips, const BITS: u32>(
     x: &Packed,
     w: &Weights<'_>,
     rows: Range<usize>,
@@ -149,24 +193,39 @@ pub(super) unsafe fn product<U: Unit, const BITS: u32>(
     let mut scratch = SCRATCH.take().unwrap_or_default();
     for first in rows.clone().step_by(held) {
         let count = held.min(rows.end - first);
-        // SAFETY: the caller's contract.
-        unsafe { scratch.prepare::<U, BITS>(w, first..first + count, stride) };
-        let blocks = x.blocks();
-        let at_once = VECTORS / planes(BITS);
-        for block in (0..blocks).step_by(at_once) {
-            let blocks = block..blocks.min(block + at_once);
-            // SAFETY: the rows are prepared; the caller's contract for the rest.
-            unsafe { strip::<U, BITS>(x, w, &mut scratch, blocks, first, count, &y) };
+        // SAFETY: the rows are prepared; the caller's contract for the rest.
+        unsafe {
+            scratch.prepare::<U, BITS>(w, first..first + count, stride);
+            S::all::<BITS>(x, w, &mut scratch, first, count, &y);
         }
     }
     SCRATCH.set(Some(scratch));
+}
+
+impl<U: Panels> Strips for ByPanels<U> {
+    #[inline(always)]
+    unsafe fn all<const BITS: u32>(
+        x: &Packed,
+        w: &Weights<'_>,
+        scratch: &mut Scratch,
+        first: usize,
+        count: usize,
+        y: &ColumnsAt<'_>,
+    ) {
+        let (blocks, at_once) = (x.blocks(), VECTORS / planes(BITS));
+        for block in (0..blocks).step_by(at_once) {
+            let blocks = block..blocks.min(block + at_once);
+            // SAFETY: the caller's contract.
+            unsafe { strip::<U, BITS>(x, w, scratch, blocks, first, count, y) };
+        }
+    }
 }
 
 /// [`IntProducts::prefill_bytes`](super::IntProducts::prefill_bytes) of a unit.
 pub(super) fn scratch_bytes<U: Unit>(bits: u32, k: usize, group: usize) -> usize {
     let stride = row_stride::<U>(bits, k.next_multiple_of(64));
     let (held, groups) = (held_rows::<U>(stride), k / group);
-    let tiles = size_of::<Tile<i32>>() + size_of::<[Tile<f32>; PANELS]>();
+    let tiles = size_of::<[Tile<i32>; SUMS]>() + size_of::<[Tile<f32>; PANELS]>();
     held * (stride + groups * (size_of::<f32>() + size_of::<i32>())) + tiles
 }
 
@@ -217,7 +276,8 @@ impl Default for Scratch {
             held: 0,
             scales: Vec::new(),
             zeros: Vec::new(),
-            sums: Box::new(Tile([[[0; LANES]; VECTORS]; PANEL])),
+            same: None,
+            sums: Box::new([Tile([[[0; LANES]; VECTORS]; PANEL]); SUMS]),
             totals: Box::new([Tile([[[0.0; LANES]; VECTORS]; PANEL]); PANELS]),
         }
     }
@@ -246,6 +306,7 @@ impl Scratch {
             exact::resize(&mut self.zeros, w.groups * count, 0);
         }
         let bias = if BITS == 4 { U::BIAS4 } else { U::BIAS8 };
+        self.same = if let Zeros::All(zero) = w.zeros { Some(zero + bias) } else { None };
         // SAFETY: bytes within the lines.
         let bytes: &mut [u8] =
             unsafe { std::slice::from_raw_parts_mut(self.weights.as_mut_ptr().cast(), lines * 64) };
@@ -274,7 +335,7 @@ impl Scratch {
 /// # Safety
 /// As [`product`]; `scratch` holds `count` rows from `first` on.
 #[inline(always)]
-unsafe fn strip<U: Unit, const BITS: u32>(
+unsafe fn strip<U: Panels, const BITS: u32>(
     x: &Packed,
     w: &Weights<'_>,
     scratch: &mut Scratch,
@@ -284,7 +345,7 @@ unsafe fn strip<U: Unit, const BITS: u32>(
     y: &ColumnsAt<'_>,
 ) {
     let stride = row_stride::<U>(BITS, x.padded);
-    let Scratch { weights, held, scales, zeros, sums, totals } = scratch;
+    let Scratch { weights, held, scales, zeros, same, sums, totals } = scratch;
     let vectors = blocks.len() * planes(BITS);
     let starts = x.vectors(blocks.clone());
     let m = blocks.start * LANES;
@@ -300,13 +361,23 @@ unsafe fn strip<U: Unit, const BITS: u32>(
                 // vectors do.
                 unsafe {
                     let weights = weights.as_ptr().cast::<u8>().add(r * stride);
-                    U::dots(BITS, weights, stride, rows, starts, vectors, columns, sums, fresh);
+                    U::dots(
+                        BITS,
+                        weights,
+                        stride,
+                        rows,
+                        starts,
+                        vectors,
+                        columns,
+                        &mut sums[0],
+                        fresh,
+                    );
                 }
             }
             let at = g * *held + r..g * *held + r + rows;
-            let rows = Rows { scales: &scales[at.clone()], zeros: &zeros[at] };
+            let rows = Rows { scales: &scales[at.clone()], zeros: &zeros[at], same: *same };
             // SAFETY: the caller's contract.
-            unsafe { U::Outputs::add::<BITS>(sums, &rows, &tokens, g == 0, totals) };
+            unsafe { U::Outputs::add::<BITS>(&sums[0], &rows, &tokens, g == 0, totals) };
             if g + 1 == w.groups {
                 // SAFETY: the rows and tokens lie in `y`, by the caller's contract; rows of `y` follow each other.
                 unsafe {

@@ -16,7 +16,7 @@ use self::i8mm::SmmlaUnit;
 use self::outputs::turn4;
 use self::unit::SdotUnit;
 use super::IntProducts;
-use super::gemm::Unit;
+use super::gemm::Panels;
 use super::needs::{Needs, needs};
 use super::products::{quantizers, vector_products};
 
@@ -32,7 +32,7 @@ pub(super) fn available() -> Vec<(&'static str, &'static dyn IntProducts)> {
 
 /// What differs between the kernels: how they multiply many tokens. One token meets each weight once, where pairs of
 /// tokens gain nothing.
-trait NeonUnit: Unit + Debug + Send + Sync + 'static {
+trait NeonUnit: Panels + Debug + Send + Sync + 'static {
     const NAME: &'static str;
     const NEEDS: Needs;
 }

@@ -6,8 +6,6 @@ mod emulator;
 mod guarded;
 mod quantizers;
 
-use std::ops::Range;
-
 use half::f16;
 use proptest::prelude::*;
 

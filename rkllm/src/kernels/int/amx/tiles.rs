@@ -2,17 +2,12 @@
 //! the tile instructions emulated.
 
 use std::arch::asm;
-use std::ops::Range;
 
-use super::super::gemm::{LANES, PANEL, Tile, VECTORS};
+use super::super::gemm::Sums;
 use crate::quant::QuantizedRows;
 
 /// Columns of one tile.
 const DEPTH: usize = 64;
-/// Columns of one call of [`dots`] at most: the rows of a panel and two vectors, 64 bytes a column together, stay
-/// in a first-level cache of 48 KB while the panel meets the next two vectors.
-pub(in super::super) const COLUMNS: usize = 640;
-
 /// True where groups are whole tiles.
 pub(in super::super) fn fit(w: &QuantizedRows) -> bool {
     w.group == w.k || w.group.is_multiple_of(DEPTH)
@@ -59,59 +54,32 @@ pub(in super::super) unsafe fn end() {
     unsafe { asm!("tilerelease", options(nostack, preserves_flags)) };
 }
 
-/// [`Unit::dots`](super::super::gemm::Unit::dots) for signed weights.
+/// [`Squares::square`](super::super::gemm::Squares::square) for signed weights: 32 rows with 32 tokens, four tiles of
+/// sums, two of weights, two of activations.
 ///
 /// # Safety
-/// As there; `columns` begin at a multiple of 64 and are one.
-#[allow(clippy::too_many_arguments)] // two operands with their shapes
+/// As there.
 #[inline(always)]
-pub(in super::super) unsafe fn dots(
-    weights: *const u8,
-    stride: usize,
-    rows: usize,
-    x: [*const i8; VECTORS],
-    vectors: usize,
-    columns: Range<usize>,
-    sums: &mut Tile<i32>,
-    fresh: bool,
-) {
-    debug_assert!(rows <= PANEL && columns.len() <= COLUMNS);
-    debug_assert!(columns.start.is_multiple_of(DEPTH) && columns.len().is_multiple_of(DEPTH));
-    let sums = sums.0.as_mut_ptr().cast::<[i32; LANES]>();
-    for v in (0..vectors).step_by(2) {
-        // Where vectors run out the first one stands in, as its pointer does; its sums are not used.
-        let x = [x[v], x[v + 1]].map(|x| x.wrapping_add(columns.start * LANES));
-        let steps = columns.len() / DEPTH;
-        // SAFETY: a panel's rows and both vectors hold the columns; `sums` is a panel, four vectors a row.
-        unsafe { square(weights.add(columns.start), stride, x, steps, sums.add(v), fresh) };
-    }
-}
-
-/// 32 rows with 32 tokens: four tiles of sums, two of weights, two of activations.
-///
-/// # Safety
-/// `weights` begins 32 rows `stride` bytes apart, `x` two vectors; all hold `steps` times 64 columns. `sums` is the
-/// first of 32 rows of [`VECTORS`] vectors, two of which are written. Tiles are configured.
-#[inline(always)]
-unsafe fn square(
+pub(in super::super) unsafe fn square(
     weights: *const u8,
     stride: usize,
     x: [*const i8; 2],
-    steps: usize,
-    sums: *mut [i32; LANES],
+    columns: usize,
+    sums: &mut Sums,
     fresh: bool,
 ) {
-    const SUMS_STRIDE: usize = VECTORS * LANES * 4;
+    const PITCH: usize = size_of::<Sums>() / 32;
+    debug_assert!(columns != 0 && columns.is_multiple_of(DEPTH));
     // SAFETY: the caller's contract. A tile takes 16 rows of 64 bytes; packed activations are such rows, one after
-    // the other.
+    // the other. All sums are written.
     unsafe {
         asm!(
             "test {fresh:e}, {fresh:e}",
             "jnz 2f",
-            "tileloadd tmm0, [{sums} + {sums_stride}]",
-            "tileloadd tmm1, [{sums} + {sums_stride} + 64]",
-            "tileloadd tmm2, [{sums} + {sums_stride} + {half}]",
-            "tileloadd tmm3, [{sums} + {sums_stride} + {half} + 64]",
+            "tileloadd tmm0, [{sums} + {pitch}]",
+            "tileloadd tmm1, [{sums} + {pitch} + 64]",
+            "tileloadd tmm2, [{sums} + {pitch} + {half}]",
+            "tileloadd tmm3, [{sums} + {pitch} + {half} + 64]",
             "jmp 3f",
             "2:",
             "tilezero tmm0",
@@ -133,10 +101,10 @@ unsafe fn square(
             "add {x1}, 1024",
             "dec {steps}",
             "jnz 3b",
-            "tilestored [{sums} + {sums_stride}], tmm0",
-            "tilestored [{sums} + {sums_stride} + 64], tmm1",
-            "tilestored [{sums} + {sums_stride} + {half}], tmm2",
-            "tilestored [{sums} + {sums_stride} + {half} + 64], tmm3",
+            "tilestored [{sums} + {pitch}], tmm0",
+            "tilestored [{sums} + {pitch} + 64], tmm1",
+            "tilestored [{sums} + {pitch} + {half}], tmm2",
+            "tilestored [{sums} + {pitch} + {half} + 64], tmm3",
             fresh = in(reg) u32::from(fresh),
             first = inout(reg) weights => _,
             last = inout(reg) weights.add(16 * stride) => _,
@@ -144,10 +112,10 @@ unsafe fn square(
             x0 = inout(reg) x[0] => _,
             x1 = inout(reg) x[1] => _,
             line = in(reg) 64usize,
-            steps = inout(reg) steps => _,
+            steps = inout(reg) columns / DEPTH => _,
             sums = in(reg) sums,
-            sums_stride = in(reg) SUMS_STRIDE,
-            half = const 16 * SUMS_STRIDE,
+            pitch = in(reg) PITCH,
+            half = const 16 * PITCH,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),

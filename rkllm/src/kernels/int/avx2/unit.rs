@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::gemm::{LANES, PANEL, Tile, Unit, VECTORS, nibbles_row};
+use super::super::gemm::{LANES, PANEL, Panels, Tile, Unit, VECTORS, nibbles_row};
 use super::super::x86::put;
 use super::outputs::Avx2Outputs;
 
@@ -19,7 +19,6 @@ impl Unit for Avx2Unit {
     type Outputs = Avx2Outputs;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = 0;
-    const COLUMNS: usize = 256;
     const CACHE: usize = 256 << 10;
 
     fn width(bits: u32) -> usize {
@@ -37,6 +36,10 @@ impl Unit for Avx2Unit {
             }
         }
     }
+}
+
+impl Panels for Avx2Unit {
+    const COLUMNS: usize = 256;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
@@ -73,7 +76,7 @@ impl Unit for Avx2Unit {
 /// Four widened rows with sixteen tokens, eight at a time.
 ///
 /// # Safety
-/// As [`Unit::dots`]; `out` holds the sums of a vector in rows `VECTORS * LANES` apart.
+/// As [`Panels::dots`]; `out` holds the sums of a vector in rows `VECTORS * LANES` apart.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn bytes(

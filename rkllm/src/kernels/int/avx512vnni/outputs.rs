@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::gemm::{
-    LANES, Outputs, PANEL, PackedTokens, Rows, Square, Tile, Turned, VECTORS,
+    LANES, Outputs, PANEL, PackedTokens, Rows, Square, Sums, Tile, Turned, VECTORS,
 };
 use super::super::scales::ScaleBytes;
 use super::super::x86;
@@ -34,21 +34,9 @@ impl Outputs for Avx512Outputs {
         first: bool,
         totals: &mut Tile<f32>,
     ) {
-        assert!(rows.scales.len() == rows.zeros.len() && rows.scales.len() <= PANEL);
-        let Some(&zero) = rows.zeros.first() else { return };
-        let kind = match rows.zeros.iter().all(|&other| other == zero) {
-            true if zero == 0 => NONE,
-            true => SAME,
-            false => EACH,
-        };
-        match (kind, first) {
-            (NONE, true) => add_kind::<BITS, NONE, true>(sums, rows, tokens, totals),
-            (NONE, false) => add_kind::<BITS, NONE, false>(sums, rows, tokens, totals),
-            (SAME, true) => add_kind::<BITS, SAME, true>(sums, rows, tokens, totals),
-            (SAME, false) => add_kind::<BITS, SAME, false>(sums, rows, tokens, totals),
-            (_, true) => add_kind::<BITS, EACH, true>(sums, rows, tokens, totals),
-            (_, false) => add_kind::<BITS, EACH, false>(sums, rows, tokens, totals),
-        }
+        let (sums, totals) = (sums.0.as_ptr().cast(), totals.0.as_mut_ptr().cast());
+        // SAFETY: both are panels of `VECTORS` vectors a row.
+        unsafe { add::<BITS>((sums, VECTORS), rows, tokens, first, (totals, VECTORS)) };
     }
 
     #[inline]
@@ -65,26 +53,88 @@ impl Outputs for Avx512Outputs {
     }
 }
 
+/// [`Squares::add_square`](super::super::gemm::Squares::add_square).
+///
+/// # Safety
+/// `totals` is valid for the rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn add_kind<const BITS: u32, const KIND: u8, const FIRST: bool>(
-    sums: &Tile<i32>,
+pub(in super::super) unsafe fn add_square<const BITS: u32>(
+    sums: &Sums,
     rows: &Rows<'_>,
     tokens: &PackedTokens<'_>,
-    totals: &mut Tile<f32>,
+    first: bool,
+    totals: *mut [f32; LANES],
 ) {
-    let planes = if BITS == 4 { 2 } else { 1 };
+    let (sums, pitch) = (sums.0.as_ptr().cast(), sums.0[0].len());
+    // SAFETY: the sums are a panel; the caller's contract.
+    unsafe { add::<BITS>((sums, pitch), rows, tokens, first, (totals, pitch / planes(BITS))) };
+}
+
+/// Sums and outputs of a panel, each with its vectors from row to row.
+///
+/// # Safety
+/// The pointers are valid for the rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn add<const BITS: u32>(
+    sums: (*const [i32; LANES], usize),
+    rows: &Rows<'_>,
+    tokens: &PackedTokens<'_>,
+    first: bool,
+    totals: (*mut [f32; LANES], usize),
+) {
+    assert!(rows.scales.len() == rows.zeros.len() && rows.scales.len() <= PANEL);
+    if rows.scales.is_empty() {
+        return;
+    }
+    let kind = match rows.same {
+        Some(0) => NONE,
+        Some(_) => SAME,
+        None => EACH,
+    };
+    // SAFETY: the caller's contract.
+    unsafe {
+        match (kind, first) {
+            (NONE, true) => add_kind::<BITS, NONE, true>(sums, rows, tokens, totals),
+            (NONE, false) => add_kind::<BITS, NONE, false>(sums, rows, tokens, totals),
+            (SAME, true) => add_kind::<BITS, SAME, true>(sums, rows, tokens, totals),
+            (SAME, false) => add_kind::<BITS, SAME, false>(sums, rows, tokens, totals),
+            (_, true) => add_kind::<BITS, EACH, true>(sums, rows, tokens, totals),
+            (_, false) => add_kind::<BITS, EACH, false>(sums, rows, tokens, totals),
+        }
+    }
+}
+
+const fn planes(bits: u32) -> usize {
+    if bits == 4 { 2 } else { 1 }
+}
+
+/// # Safety
+/// As [`add`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn add_kind<const BITS: u32, const KIND: u8, const FIRST: bool>(
+    (sums, sums_pitch): (*const [i32; LANES], usize),
+    rows: &Rows<'_>,
+    tokens: &PackedTokens<'_>,
+    (totals, totals_pitch): (*mut [f32; LANES], usize),
+) {
     for block in 0..tokens.blocks {
-        let at = block * planes;
+        let at = block * planes(BITS);
         let factors = floats(tokens.scales[block]);
-        let x = [integers(tokens.sums[at]), integers(tokens.sums[at + planes - 1])];
+        let x = [integers(tokens.sums[at]), integers(tokens.sums[at + planes(BITS) - 1])];
         let zero = _mm512_set1_epi32(rows.zeros[0]);
         let same = [_mm512_mullo_epi32(zero, x[0]), _mm512_mullo_epi32(zero, x[1])];
-        let factors_of_rows = rows.scales.iter().zip(rows.zeros);
-        let lanes = sums.0.iter().zip(&mut totals.0);
-        for ((&scale, &zero), (sums, totals)) in factors_of_rows.zip(lanes) {
+        for (r, (&scale, &zero)) in rows.scales.iter().zip(rows.zeros).enumerate() {
+            // SAFETY: the caller's contract.
+            let (sums, total) = unsafe {
+                let sums = sums.add(r * sums_pitch + at);
+                (sums, &mut *totals.add(r * totals_pitch + block))
+            };
             let plane = |p: usize| {
-                let sums = integers(&sums[at + p]);
+                // SAFETY: the vectors of a block follow each other.
+                let sums = integers(unsafe { &*sums.add(p) });
                 _mm512_cvtepi32_ps(match KIND {
                     NONE => sums,
                     SAME => _mm512_sub_epi32(sums, same[p]),
@@ -99,7 +149,6 @@ fn add_kind<const BITS: u32, const KIND: u8, const FIRST: bool>(
                 s = _mm512_fmadd_ps(plane(1), _mm512_set1_ps(256.0), s);
             }
             let scale = _mm512_mul_ps(_mm512_set1_ps(scale), factors);
-            let total = &mut totals[block];
             let before = if FIRST { _mm512_setzero_ps() } else { floats(total) };
             // SAFETY: sixteen f32.
             unsafe { _mm512_storeu_ps(total.as_mut_ptr(), _mm512_fmadd_ps(s, scale, before)) };
@@ -124,11 +173,12 @@ fn integers(lanes: &[i32; LANES]) -> __m512i {
 /// [`Outputs::transpose`] by blocks of sixteen rows and tokens.
 ///
 /// # Safety
-/// `to` is valid for writing `rows` values at each of `tokens` starts that lie `stride` apart.
+/// `from` holds the rows and tokens rounded up to sixteen; `to` is valid for writing `rows` values at each of `tokens`
+/// starts that lie `stride` apart.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn transpose16(
-    from: *const [f32; LANES * VECTORS],
+pub(in super::super) unsafe fn transpose16<const PITCH: usize>(
+    from: *const [f32; PITCH],
     rows: usize,
     tokens: usize,
     to: *mut f32,
@@ -139,9 +189,16 @@ unsafe fn transpose16(
         for t in (0..tokens).step_by(4) {
             // SAFETY: a tile holds whole blocks of sixteen; the rows and tokens to write are counted.
             unsafe {
-                let four = turned4::<{ LANES * VECTORS }>(from.add(r).cast::<f32>().add(t));
-                for (i, lanes) in four.into_iter().enumerate().take(tokens - t) {
-                    _mm512_mask_storeu_ps(to.add((t + i) * stride + r), mask, lanes);
+                let four = turned4::<PITCH>(from.add(r).cast::<f32>().add(t));
+                let to = to.add(t * stride + r);
+                if tokens - t >= 4 {
+                    for (i, lanes) in four.into_iter().enumerate() {
+                        _mm512_mask_storeu_ps(to.add(i * stride), mask, lanes);
+                    }
+                } else {
+                    for (i, lanes) in four.into_iter().enumerate().take(tokens - t) {
+                        _mm512_mask_storeu_ps(to.add(i * stride), mask, lanes);
+                    }
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::gemm::{LANES, PANEL, Tile, Unit, VECTORS, flip_row, nibbles_row};
+use super::super::gemm::{LANES, PANEL, Panels, Tile, Unit, VECTORS, flip_row, nibbles_row};
 use super::Avx512Outputs;
 
 /// AVX-512 VNNI's part of the product of many tokens.
@@ -13,7 +13,6 @@ impl Unit for Avx512Unit {
     type Outputs = Avx512Outputs;
     const BIAS8: i32 = 128;
     const BIAS4: i32 = 0;
-    const COLUMNS: usize = 512;
     const CACHE: usize = 1 << 20;
 
     #[inline]
@@ -25,6 +24,10 @@ impl Unit for Avx512Unit {
             flip_row(row, to);
         }
     }
+}
+
+impl Panels for Avx512Unit {
+    const COLUMNS: usize = 512;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -57,7 +60,7 @@ impl Unit for Avx512Unit {
 /// loads feed sixteen of them.
 ///
 /// # Safety
-/// As [`Unit::dots`]; `out` holds the sums of a panel, [`VECTORS`] vectors a row.
+/// As [`Panels::dots`]; `out` holds the sums of a panel, [`VECTORS`] vectors a row.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn blocks<const R: usize, const V: usize>(

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::super::avx2::Avx2Outputs;
-use super::super::gemm::{LANES, PANEL, Tile, Unit, VECTORS, flip_row, nibbles_row};
+use super::super::gemm::{LANES, PANEL, Panels, Tile, Unit, VECTORS, flip_row, nibbles_row};
 use super::super::x86::put;
 
 /// AVX-VNNI's part of the product of many tokens.
@@ -14,7 +14,6 @@ impl Unit for AvxVnniUnit {
     type Outputs = Avx2Outputs;
     const BIAS8: i32 = 128;
     const BIAS4: i32 = 0;
-    const COLUMNS: usize = 512;
     const CACHE: usize = 512 << 10;
 
     #[inline]
@@ -26,6 +25,10 @@ impl Unit for AvxVnniUnit {
             flip_row(row, to);
         }
     }
+}
+
+impl Panels for AvxVnniUnit {
+    const COLUMNS: usize = 512;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
@@ -66,7 +69,7 @@ impl Unit for AvxVnniUnit {
 /// `R` rows with sixteen tokens.
 ///
 /// # Safety
-/// As [`Unit::dots`]; `out` holds the sums of a vector in rows `VECTORS * LANES` apart.
+/// As [`Panels::dots`]; `out` holds the sums of a vector in rows `VECTORS * LANES` apart.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 unsafe fn block<const R: usize>(

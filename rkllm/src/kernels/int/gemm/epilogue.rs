@@ -59,6 +59,8 @@ pub(in super::super) trait Outputs {
 pub(in super::super) struct Rows<'a> {
     pub(in super::super) scales: &'a [f32],
     pub(in super::super) zeros: &'a [i32],
+    /// What all zero points are, where that is known without looking.
+    pub(in super::super) same: Option<i32>,
 }
 
 /// [`Outputs::add`] by loops over lanes.
@@ -70,6 +72,7 @@ fn add<const BITS: u32>(
     first: bool,
     totals: &mut Tile<f32>,
 ) {
+    debug_assert!(rows.same.is_none_or(|same| rows.zeros.iter().all(|&zero| zero == same)));
     match first {
         true => add_to::<BITS, true>(sums, rows, tokens, totals),
         false => add_to::<BITS, false>(sums, rows, tokens, totals),

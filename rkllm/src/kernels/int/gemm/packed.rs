@@ -25,6 +25,7 @@ pub struct Packed {
 }
 
 /// Scales and sums of one group for up to four vectors.
+#[derive(Clone, Copy)]
 pub(in super::super) struct PackedTokens<'a> {
     pub(in super::super) blocks: usize,
     pub(in super::super) scales: [&'a [f32; LANES]; VECTORS],

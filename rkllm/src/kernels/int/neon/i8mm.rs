@@ -1,6 +1,6 @@
 //! The driver's unit where matrix products of bytes are: `smmla` of two rows with two tokens, eight columns each.
 //!
-//! Its operands are pairs, so [`Unit::dots`] puts rows and tokens together two by two before it multiplies: each
+//! Its operands are pairs, so [`Panels::dots`] puts rows and tokens together two by two before it multiplies: each
 //! row then serves up to four vectors of tokens, each token up to 32 rows.
 
 use std::arch::aarch64::*;
@@ -8,7 +8,7 @@ use std::arch::asm;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::super::gemm::{LANES, PANEL, Tile, Unit, VECTORS};
+use super::super::gemm::{LANES, PANEL, Panels, Tile, Unit, VECTORS};
 use super::super::needs::Needs;
 use super::NeonUnit;
 use super::outputs::NeonOutputs;
@@ -31,7 +31,7 @@ const COLUMNS: usize = 256;
 /// Two rows, or two tokens, of eight columns.
 type Pair = [i8; 2 * STEP];
 
-/// The operands of one call of [`Unit::dots`], 24 KB.
+/// The operands of one call of [`Panels::dots`], 24 KB.
 #[repr(C, align(64))]
 struct Pairs {
     /// `[four rows][columns / 8][pair]`.
@@ -49,7 +49,6 @@ impl Unit for SmmlaUnit {
     type Outputs = NeonOutputs;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = -8;
-    const COLUMNS: usize = COLUMNS;
     const CACHE: usize = 256 << 10;
 
     #[inline]
@@ -57,6 +56,10 @@ impl Unit for SmmlaUnit {
     unsafe fn prepare(bits: u32, row: &[u8], to: &mut [u8]) {
         prepare(bits, row, to);
     }
+}
+
+impl Panels for SmmlaUnit {
+    const COLUMNS: usize = COLUMNS;
 
     #[inline]
     #[target_feature(enable = "neon,dotprod,i8mm")]

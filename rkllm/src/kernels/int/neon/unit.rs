@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::ops::Range;
 
-use super::super::gemm::{self, LANES, PANEL, Tile, Unit, VECTORS};
+use super::super::gemm::{self, LANES, PANEL, Panels, Tile, Unit, VECTORS};
 use super::super::needs::Needs;
 use super::NeonUnit;
 use super::outputs::NeonOutputs;
@@ -30,8 +30,6 @@ impl Unit for SdotUnit {
     type Outputs = NeonOutputs;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = -8;
-    // 16 KB of activations, and 1 KB of weights at a time, in the 32 KB that even the small cores have.
-    const COLUMNS: usize = 256;
     // A Cortex-A76 of the RK3588 has 512 KB.
     const CACHE: usize = 256 << 10;
 
@@ -40,6 +38,11 @@ impl Unit for SdotUnit {
     unsafe fn prepare(bits: u32, row: &[u8], to: &mut [u8]) {
         prepare(bits, row, to);
     }
+}
+
+impl Panels for SdotUnit {
+    // 16 KB of activations, and 1 KB of weights at a time, in the 32 KB that even the small cores have.
+    const COLUMNS: usize = 256;
 
     #[inline]
     #[target_feature(enable = "neon,dotprod")]

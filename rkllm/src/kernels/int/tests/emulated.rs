@@ -1,6 +1,10 @@
 //! Kernels of other x86-64 processors, their instructions emulated where this one lacks them.
 
-use super::super::gemm::{self, Outputs, Tile, Unit, VECTORS, copy_row, signed_nibbles_row};
+use std::ops::Range;
+
+use super::super::gemm::{
+    self, LANES, Outputs, PackedTokens, Rows, Squares, Sums, Unit, copy_row, signed_nibbles_row,
+};
 use super::super::{amx, avxvnni, quantize};
 use super::*;
 
@@ -16,7 +20,6 @@ impl Unit for TileUnit {
     type Outputs = Portable;
     const BIAS8: i32 = 0;
     const BIAS4: i32 = -8;
-    const COLUMNS: usize = amx::tiles::COLUMNS;
     const CACHE: usize = 64 << 10;
 
     unsafe fn begin() {
@@ -35,20 +38,64 @@ impl Unit for TileUnit {
             _ => copy_row(row, to),
         }
     }
+}
 
-    unsafe fn dots(
-        _: u32,
+impl Squares for TileUnit {
+    unsafe fn square(
         weights: *const u8,
         stride: usize,
-        rows: usize,
-        x: [*const i8; VECTORS],
-        vectors: usize,
-        columns: Range<usize>,
-        sums: &mut Tile<i32>,
+        x: [*const i8; 2],
+        columns: usize,
+        sums: &mut Sums,
         fresh: bool,
     ) {
-        // SAFETY: the caller's contract; `fit` let no other columns pass.
-        unsafe { amx::tiles::dots(weights, stride, rows, x, vectors, columns, sums, fresh) };
+        // SAFETY: the caller's contract; `fit` let no other groups pass.
+        unsafe { amx::tiles::square(weights, stride, x, columns, sums, fresh) };
+    }
+
+    unsafe fn add_square<const BITS: u32>(
+        sums: &Sums,
+        rows: &Rows<'_>,
+        tokens: &PackedTokens<'_>,
+        first: bool,
+        totals: *mut [f32; LANES],
+    ) {
+        let planes = if BITS == 4 { 2 } else { 1 };
+        for (r, (&scale, &zero)) in rows.scales.iter().zip(rows.zeros).enumerate() {
+            assert!(rows.same.is_none_or(|same| same == zero));
+            for block in 0..tokens.blocks {
+                // SAFETY: a panel has a vector for each row and block.
+                let total = unsafe { &mut *totals.add(r * 2 / planes + block) };
+                for (lane, total) in total.iter_mut().enumerate() {
+                    let plane = |p: usize| {
+                        let v = block * planes + p;
+                        sums.0[r][v][lane].wrapping_sub(zero * tokens.sums[v][lane]) as f32
+                    };
+                    let mut s = plane(0);
+                    if BITS == 4 {
+                        s = plane(1).mul_add(256.0, s);
+                    }
+                    let before = if first { 0.0 } else { *total };
+                    *total = s.mul_add(scale * tokens.scales[block][lane], before);
+                }
+            }
+        }
+    }
+
+    unsafe fn write<const BITS: u32>(
+        totals: *const [f32; LANES],
+        rows: usize,
+        tokens: usize,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        let pitch = if BITS == 4 { LANES } else { 2 * LANES };
+        for t in 0..tokens {
+            for r in 0..rows {
+                // SAFETY: the caller's contract.
+                unsafe { *to.add(t * stride + r) = *totals.cast::<f32>().add(r * pitch + t) };
+            }
+        }
     }
 }
 
@@ -80,7 +127,7 @@ impl IntProducts for Tiles {
     ) {
         let weights = weights::Weights::w8a8(x, w, &rows, &y);
         // SAFETY: the instructions are there or emulated; the caller's contract.
-        unsafe { gemm::product::<TileUnit, 8>(x.packed(), &weights, rows, y) };
+        unsafe { gemm::product_by_squares::<TileUnit, 8>(x.packed(), &weights, rows, y) };
     }
 
     unsafe fn w4a16(
@@ -92,7 +139,7 @@ impl IntProducts for Tiles {
     ) {
         let weights = weights::Weights::w4a16(x, w, &rows, &y);
         // SAFETY: as above.
-        unsafe { gemm::product::<TileUnit, 4>(x.packed(), &weights, rows, y) };
+        unsafe { gemm::product_by_squares::<TileUnit, 4>(x.packed(), &weights, rows, y) };
     }
 }
 
@@ -132,6 +179,10 @@ fn tiles_give_the_scalar_bits() {
         for case in tile_cases(bits).filter(|case| amx::tiles::fit(&case.weights())) {
             check(&Tiles, &case);
             assert!(!emulator::configured(), "a task leaves its tiles behind");
+        }
+        // Several panels of rows in parts of columns.
+        for asymmetric in [false, true] {
+            check(&Tiles, &Case { asymmetric, ..Case::new(bits, 70, 100, 704, 704) });
         }
         let case = Case::new(bits, 40, 32, 2304, 2304);
         let before = emulator::executed();

@@ -61,6 +61,30 @@ fn quantizers_agree_on_ties_and_tiny_values() {
     assert_eq!((out.q[0], out.q[1], out.q[3], out.q[510]), (-128, -127, -126, 127));
 }
 
+/// Quotients beside a half, where a wrong last place changes the integer.
+#[test]
+fn quantizers_agree_beside_ties() {
+    let mut bits = 0x3f80_0000u32;
+    for i in 0..62 {
+        // Mantissas all over, exponents from 2^-23 to 2^100.
+        bits = 0x3400_0000 + (i << 24) + (bits.wrapping_mul(1_664_525) >> 9 & 0x7f_ffff);
+        let scale = f32::from_bits(bits);
+        for (limit, step) in [(127.5f32, 1), (32639.0, 97)] {
+            let amax = scale * limit;
+            // What the quantiser makes of it.
+            let scale = amax / limit;
+            let mut x = vec![amax];
+            for half in (0..limit as i32).step_by(step) {
+                let tie = (half as f32 + 0.5) * scale;
+                let beside = [-1i32, 0, 1].map(|step| tie.to_bits().wrapping_add_signed(step));
+                x.extend(beside.map(f32::from_bits).iter().flat_map(|&x| [x, -x]));
+            }
+            x.retain(|x| x.abs() <= amax);
+            check_quantizers(&x, x.len(), x.len());
+        }
+    }
+}
+
 #[test]
 fn quantizers_split_both_planes() {
     let x: Vec<f32> = (-32639..=32639).map(|i| i as f32).collect();
