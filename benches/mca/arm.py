@@ -4,41 +4,34 @@
 import argparse
 import json
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 
 import loops
+from model import Mca, Model, function
 
 # Of the RK3588: its big cores, and what its benchmarks say of the memory (shared/reference/peers.md: w8a8 decode
 # moves 24 to 30 GB/s).
 CORES, CLOCK = 4, 2.3e9
 BANDWIDTHS = (24e9, 30e9)
-ITERATIONS = 200
 ROWS, BLOCK = 8, 8  # what a decode kernel takes at once: rows, and groups whose scales are fetched
 
 
 @dataclass
-class Model:
-    """A processor as llvm-mca knows it."""
+class Arm(Model):
+    """A processor, and whether it has `smmla`. `clock`: of four such cores in an RK3588."""
 
-    cpu: str
-    means: str
-    clock: float | None = None  # of four such cores in an RK3588
-    dispatch: int | None = None
     i8mm: bool = False
-    name: str = ""
-    width: int = 0
 
 
 MODELS = [
     # LLVM's own entry for the Cortex-A76 was the Cortex-A57's (three wide, one load a cycle) until mid 2026. The
     # Neoverse N1 is the A76's server version; both decode four instructions a cycle, which LLVM's width, in
     # micro-operations, does not say.
-    Model("neoverse-n1", "Cortex-A76: its server version, held to the 4 instructions the A76 decodes", CLOCK, dispatch=4),
-    Model("cortex-a76", "Cortex-A76 as this LLVM has it", CLOCK),
-    Model("cortex-a55", "Cortex-A55, the small cores, at 1.8 GHz", 1.8e9),
-    Model("neoverse-n2", "a server with i8mm", i8mm=True),
+    Arm("neoverse-n1", "Cortex-A76: its server version, held to the 4 instructions the A76 decodes", CLOCK, dispatch=4),
+    Arm("cortex-a76", "Cortex-A76 as this LLVM has it", CLOCK),
+    Arm("cortex-a55", "Cortex-A55, the small cores, at 1.8 GHz", 1.8e9),
+    Arm("neoverse-n2", "a server with i8mm", i8mm=True),
 ]
 
 
@@ -88,36 +81,6 @@ SHAPES = [
     Shape("Qwen2.5-0.5B", 896, 4864, 128, 24, 151_936),
     Shape("TinyLlama-1.1B", 2048, 5632, 256, 22, 32_000),
 ]
-
-
-def function(assembly, pattern):
-    found = [lines for name, lines in assembly.items() if re.search(pattern, name)]
-    if len(found) != 1:
-        sys.exit(f"arm.py: {len(found)} functions match {pattern!r}: the kernels changed, and this script must too")
-    return found[0]
-
-
-class Mca:
-    def __init__(self, program):
-        self.program = program
-
-    def version(self):
-        said = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True)
-        return re.search(r"version (\S+)", said.stdout)[1]
-
-    def cycles(self, model, region):
-        """Cycles of one pass in a steady state, on data in the first-level cache. Fills in the model's name and width."""
-        command = [self.program, "-mtriple=aarch64", f"-mcpu={model.cpu}", "-mattr=+dotprod,+i8mm"]
-        command += [f"-iterations={ITERATIONS}"]
-        command += [f"-dispatch={model.dispatch}"] if model.dispatch else []
-        text = "\n".join(region) + "\n"
-        ran = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-        if ran.returncode != 0:
-            sys.exit(f"arm.py: {' '.join(command)} failed:\n{ran.stderr}")
-        model.width = int(re.search(r"Dispatch Width:\s+(\d+)", ran.stdout)[1])
-        units = re.search(r"^\[0(?:\.\d)?\]\s+- (\S+?)Unit", ran.stdout, re.M)
-        model.name = units[1] if units else model.cpu
-        return int(re.search(r"Total Cycles:\s+(\d+)", ran.stdout)[1]) / ITERATIONS
 
 
 def measure(mca, assembly, model):
@@ -219,7 +182,7 @@ def main():
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
 
-    mca = Mca(arguments.llvm_mca)
+    mca = Mca(arguments.llvm_mca, "-mtriple=aarch64", "-mattr=+dotprod,+i8mm")
     assembly = loops.functions(arguments.assembly)
     models = []
     for model in MODELS:
