@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rkllm::cpu::{Engine, EngineOptions};
+use rkllm::Linear;
+use rkllm::cpu::{Engine, EngineOptions, LinearRole};
+use rkllm::kernels::Kernel;
 use rkllm::model::{
     Checkpoint, Embedding, LinearData, LinearWeights, Load, ModelWeights, WeightOptions,
 };
@@ -40,6 +42,20 @@ impl Model {
     ) -> anyhow::Result<Engine> {
         engine(&self.weights, context, prefill_chunk, settings)
     }
+
+    /// The same with the linear layers that `supply` makes of the CPU's own.
+    pub(crate) fn engine_with(
+        &self,
+        context: usize,
+        prefill_chunk: Option<usize>,
+        settings: &Settings,
+        supply: &mut dyn FnMut(LinearRole, Box<dyn Linear>) -> Box<dyn Linear>,
+    ) -> anyhow::Result<Engine> {
+        let options = engine_options(context, prefill_chunk, settings);
+        let weights = Arc::clone(&self.weights);
+        let mut supply = |role, _: &[LinearWeights], cpu| Ok(supply(role, cpu));
+        Ok(Engine::with_linears(weights, options, Kernel::active()?, &mut supply)?)
+    }
 }
 
 /// The weights of `checkpoint` as `dtype`.
@@ -64,15 +80,24 @@ pub(crate) fn engine(
     prefill_chunk: Option<usize>,
     settings: &Settings,
 ) -> anyhow::Result<Engine> {
-    let mut options = EngineOptions { threads: settings.threads, context, ..Default::default() };
-    if let Some(chunk) = prefill_chunk {
-        options.prefill_chunk = chunk;
-    }
-    let engine = Engine::new(Arc::clone(weights), options)?;
+    let engine =
+        Engine::new(Arc::clone(weights), engine_options(context, prefill_chunk, settings))?;
     if settings.verbose {
         output::note(&memory::engine(&engine));
     }
     Ok(engine)
+}
+
+fn engine_options(
+    context: usize,
+    prefill_chunk: Option<usize>,
+    settings: &Settings,
+) -> EngineOptions {
+    let mut options = EngineOptions { threads: settings.threads, context, ..Default::default() };
+    if let Some(chunk) = prefill_chunk {
+        options.prefill_chunk = chunk;
+    }
+    options
 }
 
 /// How large a model's tensors are.

@@ -273,6 +273,7 @@ fn bench_times_every_kernel_of_the_program() {
     let mut command = rkllm();
     let report = json_of(command.args(["bench", "--kernels", "--quick", "--threads", "2"]));
     assert_eq!((&report["threads"], &report["quick"]), (&json!(2), &json!(true)));
+    assert_eq!((&report["limits"], &report["profile"]), (&json!(false), &Value::Null));
     for key in ["read_gb_per_s", "fork_us", "fork_after_sleep_us"] {
         let [median, min, p99, max] =
             ["median", "min", "p99", "max"].map(|name| report[key][name].as_f64().unwrap());
@@ -310,6 +311,50 @@ fn bench_times_every_kernel_of_the_program() {
     for part in ["read bandwidth", "fork and join", "scalar", "cannot run here", "the one in use"] {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn bench_measures_the_limits_alone() {
+    let limits = ["bench", "--kernels", "--limits", "--buffer", "1048576", "--threads", "2"];
+    let report = json_of(rkllm().args(limits));
+    assert_eq!((&report["limits"], &report["quick"]), (&json!(true), &json!(false)));
+    assert_eq!(report["buffer_bytes"], 1 << 20);
+    assert!(report["read_gb_per_s"]["median"].as_f64().unwrap() > 0.0);
+    assert!(report["read_pattern"].as_str().unwrap().contains("streams a thread"), "{report:#}");
+    let kernels = report["kernels"].as_array().unwrap();
+    assert_eq!(kernels.len(), rkllm::kernels::Kernel::names().len());
+    for kernel in kernels {
+        assert_eq!(kernel["layers"], json!([]), "{kernel}");
+        if cfg!(target_arch = "x86_64") && kernel["name"] == "scalar" {
+            assert!(kernel["peak_gmacs_per_s"].as_f64().unwrap() > 0.0, "{kernel}");
+        }
+    }
+}
+
+#[test]
+fn bench_says_where_the_time_goes() {
+    let small = Small::new();
+    let bench = |extra: &[&str]| {
+        let mut command = rkllm();
+        command.arg("bench").arg(small.model()).args(["--repeat", "1", "--dtype", "w8a8"]);
+        command.args(["--profile", "--threads", "2"]).args(extra);
+        command
+    };
+    let report = json_of(&mut bench(&["--prompt", "16", "--generate", "4"]));
+    for (phase, tokens) in [("prefill", 16), ("decode", 4)] {
+        let phase = &report["profile"][phase];
+        let seconds = |key: &str| phase[key].as_f64().unwrap();
+        assert_eq!(phase["tokens"], tokens);
+        let parts = ["qkv", "attention_output", "gate_up", "down", "lm_head"].map(seconds);
+        assert!(parts.iter().all(|&part| part > 0.0), "{phase}");
+        assert!((parts.iter().sum::<f64>() - seconds("products")).abs() < 1e-9, "{phase}");
+        assert!(seconds("rest") > 0.0 && seconds("products") < seconds("seconds"), "{phase}");
+    }
+    let report = json_of(&mut bench(&["--prompt", "0", "--generate", "2"]));
+    assert_eq!(report["profile"]["prefill"], Value::Null);
+    let output = bench(&["--prompt", "16", "--generate", "0"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("time of prefill") && !text.contains("time of decode"), "{text}");
 }
 
 #[test]

@@ -28,13 +28,13 @@ pub(super) struct Machine<'a> {
 /// Every scheme and shape; the bandwidth is measured again before each.
 pub(super) fn measure(
     on: &Machine<'_>,
-    reads: &mut Vec<f64>,
+    reads: &mut bandwidth::Reads,
     peak: Option<f64>,
 ) -> Result<Vec<LayerTiming>> {
     let mut all = Vec::new();
     for scheme in SCHEMES {
         for &(k, n) in &on.options.shapes {
-            reads.push(bandwidth::read(on.buffer, &on.device.pool));
+            reads.pass(on.buffer, &on.device.pool);
             let copies = copies(scheme, k, n, on)?;
             let decode = time(on, &copies, (1, k, n), peak)?;
             let slow = decode.us.median * on.options.prefill as f64 > LONGEST;

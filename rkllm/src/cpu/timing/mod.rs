@@ -20,6 +20,9 @@ use crate::{Bytes, Error, ErrorKind, Result};
 
 pub use peak::peak_macs_per_s;
 
+/// Passes over the buffer before anything else; another one goes before each kernel and each layer.
+const PASSES: usize = 3;
+
 /// What is measured.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -33,7 +36,7 @@ pub struct TimingOptions {
     pub time: Duration,
     /// Tokens of a prefill step; kernels that would take seconds for it get fewer.
     pub prefill: usize,
-    /// (K, N) of the layers.
+    /// (K, N) of the layers; none to measure the machine's limits alone.
     pub shapes: Vec<(usize, usize)>,
 }
 
@@ -47,6 +50,11 @@ impl TimingOptions {
             prefill: 128,
             shapes: vec![(896, 4864), (4864, 896), (2048, 5632), (5632, 2048)],
         }
+    }
+
+    /// The limits alone, reading a buffer of `bytes`.
+    pub fn limits(threads: usize, bytes: usize) -> Self {
+        Self { bytes, shapes: Vec::new(), time: Duration::from_millis(50), ..Self::new(threads) }
     }
 
     /// One small layer and no time: that it runs, not how fast.
@@ -72,8 +80,10 @@ pub struct Timing {
     pub placement: String,
     /// Bytes of the buffer that was read.
     pub buffer_bytes: usize,
-    /// Reading it, 8 streams a thread, in 10^9 bytes per second.
+    /// Reading it in the fastest of several patterns, in 10^9 bytes per second.
     pub read_gb_per_s: Spread,
+    /// That pattern.
+    pub read_pattern: String,
     /// A fork to every thread and its end, without work, one after another, in microseconds.
     pub fork_us: Spread,
     /// The same after a pause in which the threads fell asleep.
@@ -169,7 +179,10 @@ pub fn measure(options: &TimingOptions, on_step: &mut dyn FnMut(&str)) -> Result
     let _confined = pool.confine_caller();
     on_step("memory");
     let buffer = bandwidth::buffer(options.bytes, &pool)?;
-    let mut reads = vec![bandwidth::read(&buffer, &pool)];
+    let mut reads = bandwidth::Reads::new(&buffer, &pool);
+    for _ in 0..PASSES {
+        reads.pass(&buffer, &pool);
+    }
     on_step("fork and join");
     let (fork_us, fork_after_sleep_us) = fork::measure(&pool, options.time);
     // The kernel is chosen for each; the threads are the same.
@@ -188,6 +201,7 @@ pub fn measure(options: &TimingOptions, on_step: &mut dyn FnMut(&str)) -> Result
         if timing.unavailable.is_none() {
             on_step(name);
             let kernel = Kernel::by_name(name)?;
+            reads.pass(&buffer, &device.pool);
             timing.peak_gmacs_per_s = peak::on(&device.pool, name, options.time).map(|m| m / 1e9);
             device.kernel = kernel;
             let of = layers::Machine { device: device.clone(), buffer: &buffer, options };
@@ -195,7 +209,7 @@ pub fn measure(options: &TimingOptions, on_step: &mut dyn FnMut(&str)) -> Result
         }
         kernels.push(timing);
     }
-    let read = Spread::of(reads);
+    let (read, read_pattern) = reads.best();
     for layer in kernels.iter_mut().flat_map(|kernel| &mut kernel.layers).filter(|l| l.m == 1) {
         layer.of_read_bandwidth = Some(layer.gb_per_s / read.median);
     }
@@ -204,6 +218,7 @@ pub fn measure(options: &TimingOptions, on_step: &mut dyn FnMut(&str)) -> Result
         placement: placement.to_string(),
         buffer_bytes: buffer.len(),
         read_gb_per_s: read,
+        read_pattern,
         fork_us,
         fork_after_sleep_us,
         kernels,
@@ -236,6 +251,18 @@ mod tests {
         assert_eq!((spread.median, spread.min, spread.p99, spread.max), (100.0, 1.0, 198.0, 200.0));
         let one = Spread::of(vec![3.0]);
         assert_eq!((one.median, one.p99), (3.0, 3.0));
+    }
+
+    #[test]
+    fn limits_are_measured_without_layers() {
+        let timing = measure(&TimingOptions::limits(2, 1 << 20), &mut |_| {}).unwrap();
+        assert_eq!((timing.threads, timing.buffer_bytes), (2, 1 << 20));
+        assert!(timing.read_gb_per_s.median > 0.0 && timing.read_pattern.contains("streams"));
+        for kernel in &timing.kernels {
+            let runs = Kernel::available().iter().any(|known| known.name() == kernel.name);
+            assert_eq!(kernel.unavailable.is_none(), runs, "{}", kernel.name);
+            assert!(kernel.layers.is_empty());
+        }
     }
 
     #[test]

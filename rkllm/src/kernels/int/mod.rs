@@ -200,6 +200,9 @@ pub fn available() -> Vec<(&'static str, &'static dyn IntProducts)> {
     kernels
 }
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::tiles::peak as amx_peak;
+
 /// The kernel of this name, or `None` where this CPU cannot run it or there is none.
 pub fn by_name(name: &str) -> Option<&'static dyn IntProducts> {
     available().into_iter().find(|(known, _)| *known == name).map(|(_, kernel)| kernel)

@@ -3,6 +3,7 @@
 use std::arch::asm;
 
 use super::Loop;
+use crate::kernels::int::amx_peak;
 
 pub(super) fn find(name: &str) -> Option<Loop> {
     Some(match name {
@@ -11,6 +12,14 @@ pub(super) fn find(name: &str) -> Option<Loop> {
         "avx2" => (avx2, 16),
         "avxvnni" => (avxvnni, 32),
         "avx512vnni" => (avx512vnni, 64),
+        // 16 rows by 16 columns by 64.
+        "amx" => (
+            |rounds| {
+                // SAFETY: this kernel runs here, so the processor has tiles and this process may use them.
+                unsafe { amx_peak(rounds) }
+            },
+            16 * 16 * 64,
+        ),
         _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 //! after everything else, if that is asked for.
 
 mod kernels;
+mod profile;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use rkllm::model::Tokenizer;
 use rkllm::quant::QuantScheme;
 use serde::{Deserialize, Serialize};
 
+use self::profile::Profile;
 use crate::args::{LoadArgs, ModelArgs, QuantizeArgs, Settings, dtype_parser};
 use crate::memory as plan;
 use crate::model::{Model, Size};
@@ -23,7 +25,8 @@ use crate::progress::{Progress, Unit};
 use crate::system::{self, Resident};
 
 /// What `--kernels`, whose runs are fixed, has no use for.
-const OF_A_MODEL: [&str; 12] = [
+const OF_A_MODEL: [&str; 13] = [
+    "profile",
     "path",
     "dtype",
     "clip",
@@ -61,9 +64,11 @@ pub(crate) struct Options {
     /// Time every kernel this program knows against the limits of the machine; takes no MODEL
     #[arg(long, conflicts_with_all = OF_A_MODEL)]
     kernels: bool,
-    /// With --kernels: one small layer each, to see that they run and not how fast
+    #[command(flatten)]
+    kernel_args: kernels::KernelArgs,
+    /// After the measured runs, one more that says which products took how long
     #[arg(long)]
-    quick: bool,
+    profile: bool,
     /// Measured runs
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = super::positive())]
     repeat: usize,
@@ -129,6 +134,9 @@ pub(crate) struct Report {
     pub(crate) tokenizer: Option<TokenizerReport>,
     /// The single runs.
     pub(crate) samples: Speed,
+    /// Of one run after everything above was measured, if that was asked for.
+    #[serde(default)]
+    pub(crate) profile: Option<Profile>,
 }
 
 /// What a tokenizer takes.
@@ -141,11 +149,11 @@ pub(crate) struct TokenizerReport {
 
 pub(crate) fn run(options: &Options, settings: &Settings) -> anyhow::Result<()> {
     if options.kernels {
-        return kernels::run(options.quick, settings);
+        return kernels::run(&options.kernel_args, settings);
     }
-    if options.quick {
+    if let Some(name) = options.kernel_args.given() {
         // clap asks for nothing that what is there forbids.
-        return Err(super::usage("--quick is for --kernels"));
+        return Err(super::usage(format!("{name} is for --kernels")));
     }
     let RunArgs { prompt, generate, .. } = options.runs;
     if prompt == 0 && generate == 0 {
@@ -175,7 +183,12 @@ fn measure(options: &Options, settings: &Settings) -> anyhow::Result<Report> {
         load: options.load,
     };
     let model = Model::open(&model, settings)?;
-    let mut engine = model.engine(context, prefill_chunk, settings)?;
+    let clock = options.profile.then(profile::Clock::default);
+    let mut supply = |role, cpu| match &clock {
+        Some(clock) => clock.time(role, cpu),
+        None => cpu,
+    };
+    let mut engine = model.engine_with(context, prefill_chunk, settings, &mut supply)?;
     let load_ms = begun.elapsed().as_secs_f64() * 1e3;
     let ready_ms = settings.started.elapsed().as_secs_f64() * 1e3;
     let runs = SpeedOptions { prompt, generate, repeat: options.repeat, warmup: options.warmup };
@@ -187,6 +200,8 @@ fn measure(options: &Options, settings: &Settings) -> anyhow::Result<Report> {
     drop(progress);
     let median = |samples: &Option<Samples>| samples.as_ref().map(|samples| samples.median);
     let resident = Resident::read();
+    let profile =
+        clock.map(|clock| profile::measure(&mut engine, &clock, prompt, generate)).transpose()?;
     let in_memory = !model.checkpoint.is_quantized() && !model.dtype().is_float();
     debug_assert_eq!(engine.context(), context);
     let first = samples.ttft_ms.as_ref().filter(|_| options.warmup == 0);
@@ -215,6 +230,7 @@ fn measure(options: &Options, settings: &Settings) -> anyhow::Result<Report> {
         memory: engine.memory_plan(),
         tokenizer: options.tokenizer.then(|| tokenizer(&path, resident)).transpose()?,
         samples,
+        profile,
     })
 }
 
@@ -244,6 +260,7 @@ fn describe(report: &Report) -> String {
         let grown = memory(tokenizer.rss_bytes);
         format!("tokenizer             {:.0} ms, {grown} more memory\n", tokenizer.load_ms)
     });
+    let profile = report.profile.as_ref().map_or(String::new(), Profile::describe);
     let note = if report.quantized_in_memory { ", quantising in memory included" } else { "" };
     format!(
         "{}, {}, {}, {} runs\n\
@@ -257,7 +274,7 @@ fn describe(report: &Report) -> String {
          engine                {engine}\n\
          peak memory           {}{note}\n\
          memory at the end     {}\n\
-         {tokenizer}",
+         {tokenizer}{profile}",
         report.model,
         report.dtype,
         report.kernel,

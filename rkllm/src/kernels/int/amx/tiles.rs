@@ -122,3 +122,35 @@ pub(in super::super) unsafe fn square(
         );
     }
 }
+
+/// `rounds` times, at least once, eight products of tiles in the squares of four that [`square`] computes, and nothing
+/// loaded: the unit's limit.
+///
+/// # Safety
+/// The processor has tiles, and this process may use them.
+pub(crate) unsafe fn peak(rounds: u64) {
+    // SAFETY: the caller's contract; tiles alone are touched, and given back.
+    unsafe {
+        begin();
+        asm!(
+            "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+            "tilezero tmm4", "tilezero tmm5", "tilezero tmm6", "tilezero tmm7",
+            "2:",
+            "tdpbssd tmm0, tmm4, tmm6",
+            "tdpbssd tmm1, tmm4, tmm7",
+            "tdpbssd tmm2, tmm5, tmm6",
+            "tdpbssd tmm3, tmm5, tmm7",
+            "tdpbssd tmm0, tmm4, tmm6",
+            "tdpbssd tmm1, tmm4, tmm7",
+            "tdpbssd tmm2, tmm5, tmm6",
+            "tdpbssd tmm3, tmm5, tmm7",
+            "dec {rounds}",
+            "jnz 2b",
+            rounds = inout(reg) rounds => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nomem, nostack),
+        );
+        end();
+    }
+}

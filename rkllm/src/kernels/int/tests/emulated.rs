@@ -164,6 +164,19 @@ fn the_amx_kernel_gives_the_scalar_bits() {
     assert_eq!(emulator::executed() == before, native);
 }
 
+#[test]
+fn the_peak_is_of_eight_products_a_round() {
+    let native = amx::Amx::detect().is_some();
+    emulator::install();
+    let before = emulator::executed();
+    // SAFETY: the tiles are there, which `detect` asked for, or emulated.
+    unsafe { amx::tiles::peak(3) };
+    assert!(!emulator::configured(), "tiles are left behind");
+    // Configured, zeroed, multiplied, given back.
+    let expected = if native { 0 } else { 1 + 8 + 3 * 8 + 1 };
+    assert_eq!(emulator::executed() - before, expected);
+}
+
 fn check(kernel: &dyn IntProducts, case: &Case) {
     let w = case.weights();
     let expected = case.run(&scalar::Scalar, &w, 0..case.n);

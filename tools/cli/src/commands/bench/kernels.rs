@@ -1,5 +1,6 @@
 //! `rkllm bench --kernels`: every kernel against the limits of the machine.
 
+use clap::Args;
 use rkllm::cpu::timing::{KernelTiming, LayerTiming, Spread, Timing, TimingOptions, measure};
 use serde::Serialize;
 
@@ -15,15 +16,60 @@ struct Report {
     cpu: String,
     /// True if it shows that kernels run and not how fast.
     quick: bool,
+    /// True if the limits alone were measured.
+    limits: bool,
     #[serde(flatten)]
     timing: Timing,
 }
 
-pub(super) fn run(quick: bool, settings: &Settings) -> anyhow::Result<()> {
-    let options = match quick {
-        true => TimingOptions::quick(settings.threads),
-        false => TimingOptions::new(settings.threads),
-    };
+/// What is measured.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct KernelArgs {
+    /// With --kernels: one small layer each, to see that they run and not how fast
+    #[arg(long, conflicts_with = "limits")]
+    pub(super) quick: bool,
+    /// With --kernels: read bandwidth, forks and multipliers alone, no layers
+    #[arg(long)]
+    pub(super) limits: bool,
+    /// With --kernels: size of the buffer whose reading is the limit, at least 1 MiB [default: 256 MiB]
+    #[arg(long, value_name = "BYTES", value_parser = buffer)]
+    pub(super) buffer: Option<usize>,
+}
+
+impl KernelArgs {
+    /// The first of the options that was given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.quick, "--quick"),
+            (self.limits, "--limits"),
+            (self.buffer.is_some(), "--buffer"),
+        ];
+        given.into_iter().find_map(|(given, name)| given.then_some(name))
+    }
+
+    fn options(&self, threads: usize) -> TimingOptions {
+        let mut options = match self.quick {
+            true => TimingOptions::quick(threads),
+            false => TimingOptions::new(threads),
+        };
+        let bytes = self.buffer.unwrap_or(options.bytes);
+        if self.limits {
+            return TimingOptions::limits(threads, bytes);
+        }
+        options.bytes = bytes;
+        options
+    }
+}
+
+fn buffer(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(bytes) if bytes >= 1 << 20 => Ok(bytes),
+        _ => Err("expected a number of bytes, 1048576 or more".into()),
+    }
+}
+
+pub(super) fn run(args: &KernelArgs, settings: &Settings) -> anyhow::Result<()> {
+    let options = args.options(settings.threads);
     let mut progress = Progress::new("measuring", Unit::Runs, settings.quiet);
     let steps = 2 + rkllm::kernels::Kernel::available().len() as u64;
     let mut done = 0;
@@ -32,7 +78,7 @@ pub(super) fn run(quick: bool, settings: &Settings) -> anyhow::Result<()> {
         done += 1;
     })?;
     drop(progress);
-    let report = Report { cpu: system::cpu_name(), quick, timing };
+    let report = Report { cpu: system::cpu_name(), quick: args.quick, limits: args.limits, timing };
     if settings.json { output::json(&report) } else { output::print(&describe(&report, settings)) }
 }
 
@@ -44,7 +90,7 @@ fn describe(report: &Report, settings: &Settings) -> String {
     };
     let mut text = format!(
         "{}: {}{}\n\
-         read bandwidth   {:.1} GB/s (median; {:.1} to {:.1}), {} in 8 streams a thread\n\
+         read bandwidth   {:.1} GB/s (median; {:.1} to {:.1}), {} in {}\n\
          fork and join    {}; after a pause {}\n",
         report.cpu,
         settings.placement(),
@@ -53,6 +99,7 @@ fn describe(report: &Report, settings: &Settings) -> String {
         read.min,
         read.max,
         output::bytes(report.timing.buffer_bytes as u64),
+        report.timing.read_pattern,
         fork(fork_us),
         fork(asleep),
     );
