@@ -3,12 +3,9 @@
 import json
 import os
 import statistics
-import subprocess
-import tempfile
-import time
-from pathlib import Path
 
-from tools import HERE, run, say
+from processes import run, say, seconds, watched
+from tools import HERE
 
 
 class Samples:
@@ -61,10 +58,10 @@ def short(value):
 
 
 class Ours:
-    """The rkllm binary and the programs of this package."""
+    """The rkllm binary and bench-gemm."""
 
-    def __init__(self, rkllm, gemm, machine, threads, kernel=None):
-        self.rkllm, self.gemm_program, self.machine = rkllm, gemm, machine
+    def __init__(self, rkllm, gemm, threads, kernel=None, repeat=3):
+        self.rkllm, self.gemm_program, self.repeat = rkllm, gemm, repeat
         self.threads, self.kernel = threads, kernel
 
     def environment(self, kernel=None):
@@ -73,19 +70,26 @@ class Ours:
 
     def kernels(self):
         """Those this processor runs, the preferred one last."""
-        return json.loads(run([self.machine, "--only", "kernels"]))["kernels"]
+        return [kernel["name"] for kernel in self.limits()["kernels"] if kernel["unavailable"] is None]
 
-    def bench(self, model, prompt, generate, repeat=3, warmup=1, kernel=None):
-        command = [self.rkllm, "bench", model.artifact, "--prompt", prompt, "--generate", generate, "--threads",
-                   self.threads, "--repeat", repeat, "--warmup", warmup, "--json", "--quiet"]
+    def bench_command(self, model, prompt, generate, repeat, warmup):
+        return [self.rkllm, "bench", model.artifact, "--prompt", prompt, "--generate", generate, "--threads",
+                self.threads, "--repeat", repeat, "--warmup", warmup, "--json", "--quiet"]
+
+    def bench(self, model, prompt, generate, repeat=None, warmup=1, kernel=None):
+        command = self.bench_command(model, prompt, generate, repeat or self.repeat, warmup)
         return json.loads(run(command, env=self.environment(kernel)))
+
+    def profile(self, model, prompt, generate, kernel=None):
+        """Seconds of each product of one run, of all of them and of the rest."""
+        command = [*self.bench_command(model, prompt, generate, 1, 1), "--profile"]
+        profile = json.loads(run(command, env=self.environment(kernel)))["profile"]
+        return profile["decode"] or profile["prefill"]
 
     def prefill_once(self, model, tokens):
         """Tokens per second of one cold run, and the most anonymous memory it had, in bytes: pages of the
         mapped artifact are not counted, of which other tokens touch other rows of the embedding."""
-        command = [self.rkllm, "bench", model.artifact, "--prompt", tokens, "--generate", 0, "--threads", self.threads,
-                   "--repeat", 1, "--warmup", 0, "--json", "--quiet"]
-        said, anonymous = watched(command, self.environment())
+        said, anonymous = watched(self.bench_command(model, tokens, 0, 1, 0), self.environment())
         return json.loads(said)["prefill_tokens_per_s"], anonymous
 
     def decode(self, model, depth, tokens):
@@ -96,33 +100,36 @@ class Ours:
 
     def first_token(self, model):
         """Seconds of a whole process: 8 token ids in, the first token out."""
-        return seconds([self.rkllm, "bench", model.artifact, "--prompt", 8, "--generate", 0, "--threads", self.threads,
-                        "--repeat", 1, "--warmup", 0, "--json", "--quiet"], self.environment())
+        return seconds(self.bench_command(model, 8, 0, 1, 0), self.environment())
 
     def gemm(self, scheme, m, k, n):
         command = [self.gemm_program, "--kernel", self.kernel or "best", "--scheme", scheme, "--threads", self.threads,
                    "--m", m, "--k", k, "--n", n]
         return json.loads(run(command, env=self.environment()))["ops_per_s"]["median"]
 
-    def read_bandwidth(self, size):
-        command = [self.machine, "--threads", self.threads, "--bytes", size, "--only", "read", "--repeat", 3]
-        return json.loads(run(command))["read"]["bytes_per_s"]
+    def limits(self, size=1 << 20):
+        """What this machine allows: memory of `size` bytes read, int8 products of registers."""
+        command = [self.rkllm, "bench", "--kernels", "--limits", "--buffer", max(size, 1 << 20),
+                   "--threads", self.threads, "--json", "--quiet"]
+        return json.loads(run(command, env=self.environment()))
 
-    def int8_peaks(self):
-        """{unit: operations per second}."""
-        command = [self.machine, "--threads", self.threads, "--only", "int8", "--repeat", 3]
-        rates = json.loads(run(command))["int8"]["ops_per_s"]
-        return {unit: rate["median"] for unit, rate in rates.items()}
+    def read_bandwidth(self, size):
+        return self.limits(size)["read_gb_per_s"]["median"] * 1e9
+
+    def int8_peak(self, kernel):
+        """{"peak op/s": operations per second of that kernel's unit}, or {} if there is no figure for it."""
+        peaks = {known["name"]: known["peak_gmacs_per_s"] for known in self.limits()["kernels"]}
+        return {"peak op/s": peaks[kernel] * 2e9} if peaks.get(kernel) else {}
 
 
 class Theirs:
     """A build of llama.cpp."""
 
-    def __init__(self, build, threads):
-        self.build, self.threads = build, threads
+    def __init__(self, build, threads, repeat=3):
+        self.build, self.threads, self.repeat = build, threads, repeat
 
-    def bench(self, model, *arguments, repeat=3):
-        command = [self.build.bench, "-m", model.gguf, "-t", self.threads, "-r", repeat, "-o", "json", *arguments]
+    def bench(self, model, *arguments, repeat=None):
+        command = [self.build.bench, "-m", model.gguf, "-t", self.threads, "-r", repeat or self.repeat, "-o", "json", *arguments]
         rows = json.loads(run(command))
         if len(rows) != 1:
             raise SystemExit(f"compare.py: llama-bench gave {len(rows)} results where one was expected")
@@ -138,7 +145,7 @@ class Theirs:
         return self.bench(model, "-p", tokens, "-n", 0, "-fa", "on", "--no-warmup", repeat=1)
 
     def first_token(self, model):
-        return seconds([self.build.first_token, model.gguf, self.threads], os.environ)
+        return seconds([self.build.first_token, model.gguf, self.threads])
 
 
 class OnnxRuntime:
@@ -156,30 +163,3 @@ class OnnxRuntime:
         inexact = {name: "" if found["exact"] else ", saturating" for name, found in types.items()}
         return {f"onnxruntime {name}{inexact[name]}": found["ops_per_s"] for name, found in types.items()}
 
-
-def watched(command, environment):
-    """What a process prints, and the largest RssAnon seen, looked at twenty times a second."""
-    peak = 0
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen([str(part) for part in command], stdout=out, env=environment)
-        while process.poll() is None:
-            try:
-                status = Path(f"/proc/{process.pid}/status").read_text()
-            except OSError:
-                break
-            sizes = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")]
-            peak = max([peak, *(1024 * size for size in sizes)])
-            time.sleep(0.05)
-        if process.wait() != 0:
-            raise SystemExit(f"compare.py: {command[0]} failed ({process.returncode})")
-        out.seek(0)
-        return out.read(), peak
-
-
-def seconds(command, environment):
-    start = time.perf_counter()
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
-    took = time.perf_counter() - start
-    if done.returncode != 0:
-        raise SystemExit(f"compare.py: {command[0]} failed ({done.returncode}): {done.stderr[-1000:]}")
-    return took

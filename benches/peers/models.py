@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 
-from tools import HERE, run, say
+from processes import run, say
+from tools import HERE
 
 # Ours, and the peer's type that carries as many bits.
 SCHEMES = {"w8a8": "Q8_0", "w4a16_g128": "Q4_0"}
@@ -13,10 +14,12 @@ SCHEMES = {"w8a8": "Q8_0", "w4a16_g128": "Q4_0"}
 class Model:
     """One shape in one scheme: our artifact and the peer's file."""
 
-    def __init__(self, shape, scheme, folder):
-        self.shape, self.scheme, self.peer_type = shape, scheme, SCHEMES[scheme]
-        self.artifact = folder / f"{shape}-{scheme}"
-        self.gguf = folder / f"{shape}-{self.peer_type}.gguf"
+    def __init__(self, shape, scheme, folder, layers=None):
+        """With `layers` the shape has so many, and bears that in its name: no bar is about it."""
+        self.shape = f"{shape}-{layers}l" if layers else shape
+        self.scheme, self.peer_type = scheme, SCHEMES[scheme]
+        self.artifact = folder / f"{self.shape}-{scheme}"
+        self.gguf = folder / f"{self.shape}-{self.peer_type}.gguf"
 
     @property
     def done(self):
@@ -40,6 +43,13 @@ class Model:
                     total += end - start
         return total
 
+    def warm(self):
+        """Reads both files into the page cache."""
+        for path in [*sorted(self.artifact.iterdir()), self.gguf]:
+            with open(path, "rb", buffering=0) as stream:
+                while stream.read(1 << 24):
+                    pass
+
     def kv_bytes(self, tokens):
         """Bytes of the keys and values of so many tokens, f16."""
         config = self.config()
@@ -47,13 +57,13 @@ class Model:
         return tokens * config["num_hidden_layers"] * 2 * config["num_key_value_heads"] * head * 2
 
     def macs(self):
-        """Multiply-accumulates of the linear layers per prompt token, the head left out: only the last
-        token of a prompt needs it."""
+        """Multiply-accumulates of the linear layers per prompt token. The head, and in the last layer all that comes
+        after keys and values, are left out: only the last token of a prompt needs them."""
         c = self.config()
         head = c.get("head_dim") or c["hidden_size"] // c["num_attention_heads"]
         q, kv = c["num_attention_heads"] * head, c["num_key_value_heads"] * head
         layer = c["hidden_size"] * (2 * q + 2 * kv + 3 * c["intermediate_size"])
-        return c["num_hidden_layers"] * layer
+        return (c["num_hidden_layers"] - 1) * layer + c["hidden_size"] * (q + 2 * kv)
 
 
 def peer_decode_bytes(environment, gguf):
@@ -69,43 +79,44 @@ def peer_decode_bytes(environment, gguf):
     return int(run([environment.python, "-c", code, gguf]))
 
 
-def make(shapes, schemes, folder, environment, rkllm, quantize, keep):
+def commands(shape, layers, checkpoint, f16, environment):
+    """What makes the random checkpoint, and its GGUF."""
+    changes = ["--set", f"num_hidden_layers={layers}"] if layers else []
+    return ([environment.python, HERE / "random_checkpoint.py", shape, f"{checkpoint}.part", *changes],
+            [environment.python, HERE / "make_gguf.py", checkpoint, f"{f16}.part"])
+
+
+def make(shapes, schemes, folder, environment, rkllm, quantize, keep, layers=None):
     """Makes what is missing; the checkpoints in between are removed unless `keep`."""
     folder.mkdir(parents=True, exist_ok=True)
-    models = [Model(shape, scheme, folder) for shape in shapes for scheme in schemes]
+    made = []
     for shape in shapes:
-        missing = [model for model in models if model.shape == shape and not model.done]
+        models = [Model(shape, scheme, folder, layers) for scheme in schemes]
+        made += models
+        missing = [model for model in models if not model.done]
         if not missing:
             continue
-        checkpoint, f16 = folder / shape, folder / f"{shape}-f16.gguf"
-        log = folder / f"{shape}.log"
+        name = models[0].shape
+        checkpoint, f16, log = folder / name, folder / f"{name}-f16.gguf", folder / f"{name}.log"
+        write, export = commands(shape, layers, checkpoint, f16, environment)
         if not (checkpoint / "model.safetensors").exists():
-            say(f"{shape}: random checkpoint")
-            run([environment.python, HERE / "random_checkpoint.py", shape, f"{checkpoint}.part"], log)
+            say(f"{name}: random checkpoint")
+            run(write, log)
             os.rename(f"{checkpoint}.part", checkpoint)
         for model in missing:
             if not (model.artifact / "rkllm.json").exists():
-                say(f"{shape}: {model.scheme}")
+                say(f"{name}: {model.scheme}")
                 shutil.rmtree(model.artifact, ignore_errors=True)
                 run([rkllm, "convert", checkpoint, "--dtype", model.scheme, "-o", model.artifact, "--quiet"], log)
             if not model.gguf.exists():
                 if not f16.exists():
-                    say(f"{shape}: GGUF")
-                    run([environment.python, HERE / "make_gguf.py", checkpoint, f"{f16}.part"], log)
+                    say(f"{name}: GGUF")
+                    run(export, log)
                     os.rename(f"{f16}.part", f16)
-                say(f"{shape}: {model.peer_type}")
+                say(f"{name}: {model.peer_type}")
                 run([quantize, f16, f"{model.gguf}.part", model.peer_type], log)
                 os.rename(f"{model.gguf}.part", model.gguf)
         if not keep:
             f16.unlink(missing_ok=True)
             shutil.rmtree(checkpoint, ignore_errors=True)
-    return models
-
-
-def warm(path):
-    """Reads files into the page cache."""
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        with open(file, "rb", buffering=0) as stream:
-            while stream.read(1 << 24):
-                pass
-
+    return made

@@ -63,6 +63,8 @@ def number(value):
 
 
 def quantity(name, value):
+    if name.endswith(" share"):
+        return f"{name[:-len(' share')]} {value:.1%}"
     for ending, unit in (("B/s", "GB/s"), ("op/s", "GOP/s")):
         if name.endswith(ending):
             return f"{name[:-len(ending)].strip()} {number(value / 1e9)} {unit}"
