@@ -5,6 +5,7 @@
 //! first-level cache, while weights pass. The sums of a square become outputs after the next square's products:
 //! these wait for nothing the floats need, so a processor that looks ahead computes both at once.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -12,8 +13,8 @@ use super::{
     LANES, PANEL, PANELS, Packed, PackedTokens, Rows, SUMS, Scratch, Strips, Tile, Unit, planes,
     product_by, row_stride,
 };
-use crate::kernels::ColumnsAt;
 use crate::kernels::int::weights::Weights;
+use crate::kernels::{ColumnsAt, prefetch};
 
 /// Vectors that meet a panel at once.
 const PAIR: usize = 2;
@@ -28,6 +29,8 @@ pub(in super::super) struct Sums(pub(in super::super) [[[i32; LANES]; PAIR]; PAN
 const COLUMNS: usize = 640;
 /// Steps of [`COLUMNS`].
 const STEP: usize = 64;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 // The sums of a square of every panel have their place, and so have the outputs.
 const _: () = assert!(PANELS * size_of::<Sums>() == size_of::<[Tile<i32>; SUMS]>());
@@ -93,6 +96,56 @@ pub(in super::super) unsafe fn product_by_squares<U: Squares, const BITS: u32>(
 
 struct BySquares<U>(PhantomData<U>);
 
+/// The task a thread had last.
+#[derive(Clone, Copy)]
+struct Last {
+    /// Where the matrix lies.
+    matrix: usize,
+    first: usize,
+    /// Rows from the first one of a task to that of the next.
+    step: usize,
+}
+
+thread_local! {
+    static LAST: Cell<Last> = const { Cell::new(Last { matrix: 0, first: 0, step: 0 }) };
+}
+
+/// The weights of the task that this thread is likely to get next, brought nearer piece by piece while it computes:
+/// preparing them waits for memory, computing does not use it.
+///
+/// Threads that share a matrix take its tasks in turn, so the next one is as far as this one is from the last.
+struct Ahead {
+    lines: Range<usize>,
+    /// Lines of a piece.
+    piece: usize,
+}
+
+impl Ahead {
+    /// The weights expected after the `count` rows from `first` on, in as many `pieces`.
+    fn new(w: &Weights<'_>, first: usize, count: usize, pieces: usize) -> Self {
+        let (last, matrix) = (LAST.get(), w.data.as_ptr() as usize);
+        let step = match first > last.first && matrix == last.matrix {
+            true => first - last.first,
+            false => last.step,
+        };
+        LAST.set(Last { matrix, first, step });
+        // Where a matrix ends, tasks are shorter.
+        let known = step != 0 && step.is_multiple_of(count);
+        let rows = if known { first + step..first + step + count } else { 0..0 };
+        let at = |row: usize| matrix + row.saturating_mul(w.row_bytes).min(w.data.len());
+        let lines = at(rows.start) / LINE..at(rows.end).div_ceil(LINE);
+        let lines = if at(rows.start) < at(rows.end) { lines } else { 0..0 };
+        Self { piece: lines.len().div_ceil(pieces.max(1)), lines }
+    }
+
+    #[inline(always)]
+    fn fetch(&mut self) {
+        for line in self.lines.by_ref().take(self.piece) {
+            prefetch(line * LINE);
+        }
+    }
+}
+
 /// A square whose sums are not in the outputs yet.
 #[derive(Clone, Copy)]
 struct Late<'a> {
@@ -141,6 +194,9 @@ impl<U: Squares> Strips for BySquares<U> {
         let mut out = Outputs { held, scales, zeros, same, groups, sums, totals, first, count, y };
         let mut late: Option<Late<'_>> = None;
         let mut turn = 0;
+        let parts = groups * (x.padded / groups).div_ceil(part(x.padded / groups));
+        let pieces = x.blocks().div_ceil(PAIR / planes(BITS)) * parts * count.div_ceil(PANEL);
+        let mut ahead = Ahead::new(w, first, count, pieces);
         let at_once = PAIR / planes(BITS);
         for block in (0..x.blocks()).step_by(at_once) {
             let blocks = block..x.blocks().min(block + at_once);
@@ -165,6 +221,7 @@ impl<U: Squares> Strips for BySquares<U> {
                             let weights = weights.add(row * stride + at);
                             let (sums, fresh) = (&mut out.sums[place], at == from);
                             U::square(weights, stride, pair, columns, sums, fresh);
+                            ahead.fetch();
                             if let Some(late) = late.take() {
                                 finish::<U, BITS>(&mut out, &late);
                             }
@@ -210,5 +267,42 @@ unsafe fn finish<U: Squares, const BITS: u32>(out: &mut Outputs<'_>, late: &Late
             let to = out.y.at(late.m, out.first + late.row);
             U::write::<BITS>(totals, rows, late.lanes, to, out.y.stride());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::int::scales::ScaleBytes;
+    use crate::kernels::int::weights::Zeros;
+
+    /// The bytes of a matrix that are expected, and those of a piece.
+    fn ahead(data: &[u8], first: usize, count: usize) -> (Range<usize>, usize) {
+        let (scales, zeros) = (ScaleBytes::F32(&[]), Zeros::All(0));
+        let w = Weights { data, row_bytes: 64, group: 64, groups: 1, scales, zeros };
+        let Ahead { lines, piece } = Ahead::new(&w, first, count, 4);
+        let start = data.as_ptr() as usize / LINE;
+        match lines.is_empty() {
+            true => (0..0, piece),
+            false => (lines.start - start..lines.end - start, piece),
+        }
+    }
+
+    #[test]
+    fn the_next_task_is_as_far_as_this_one_from_the_last() {
+        std::thread::spawn(|| {
+            // Rows are lines.
+            let lines = vec![super::super::Line([0; 64]); 320];
+            // SAFETY: as many bytes.
+            let data = unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), 320 * 64) };
+            assert_eq!(ahead(data, 32, 32), (0..0, 0), "nothing is known");
+            assert_eq!(ahead(data, 96, 32), (160..192, 8));
+            assert_eq!(ahead(data, 192, 32), (288..320, 8), "one task was another thread's");
+            assert_eq!(ahead(data, 288, 32), (0..0, 0), "the matrix ends");
+            assert_eq!(ahead(&data[64..], 0, 32), (96..128, 8), "another matrix, the same threads");
+            assert_eq!(ahead(&data[64..], 96, 20), (0..0, 0), "a last, shorter task");
+        })
+        .join()
+        .expect("the thread ends");
     }
 }

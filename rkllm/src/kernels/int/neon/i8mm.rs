@@ -25,7 +25,7 @@ const ROW_PAIRS: usize = 2;
 const TOKEN_PAIRS: usize = LANES / 2;
 /// Columns of one `smmla`.
 const STEP: usize = 8;
-/// [`Unit::COLUMNS`].
+/// [`Panels::COLUMNS`].
 const COLUMNS: usize = 256;
 
 /// Two rows, or two tokens, of eight columns.
