@@ -63,7 +63,7 @@ LOOPS = [
     Loop("transposing outputs", r"7AmxUnitNt.*7Squares5writeKm8_", "vinsertf128", 8, "output", straight=True),
     Loop("largest magnitude", r"10avx512vnni9quantize8$", "vpmaxud", 16, "value", without="vpxor"),
     Loop("quantize8", r"10avx512vnni9quantize8$", "vmaxps", 16, "value", without="vdivps"),
-    Loop("quantize16", r"10avx512vnni10quantize16$", "vmaxps", 16, "value", without="vdivps"),
+    Loop("quantize16", r"10avx512vnni10quantize16$", "vdivps", 16, "value"),
     Loop("packing tokens", r"10avx512vnni9quantize8$", "vinserti32x4", 32, "value", without="vscatterdps"),
     Loop("scores", ATTEND, "vfmadd231ps", 16, "FMA", 32, straight=True),
     Loop("sums of values", ATTEND, "vfmadd231ps", 16, "FMA", 32),
