@@ -28,7 +28,7 @@ const ROPE_STEP: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Threads that compute, the calling one included. 0, the default, is no choice: the engine then takes the
-    /// number of `RKLLM_THREADS`, else what suits the machine as [`cores`] describes. Moves no bit.
+    /// number of `RKLLM_THREADS`, else what suits the machine as [`cores`](super::cores) describes. Moves no bit.
     pub threads: usize,
     /// Tokens the sequence can hold. It also picks the branch of length-dependent RoPE.
     pub context: usize,
@@ -226,7 +226,7 @@ impl Engine {
     }
 
     /// Whether threads are confined to the fast cores, from the next run on; they are unless told otherwise.
-    /// [`cores`] says where that is so and what becomes of the calling thread.
+    /// [`cores`](super::cores) says where that is so and what becomes of the calling thread.
     pub fn set_affinity(&mut self, affinity: Affinity) {
         let confined = match affinity {
             Affinity::FastCores => Cores::system().placement(Some(self.options.threads)).confined,

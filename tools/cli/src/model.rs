@@ -54,7 +54,9 @@ impl Model {
         let options = engine_options(context, prefill_chunk, settings);
         let weights = Arc::clone(&self.weights);
         let mut supply = |role, _: &[LinearWeights], cpu| Ok(supply(role, cpu));
-        Ok(Engine::with_linears(weights, options, Kernel::active()?, &mut supply)?)
+        let engine = Engine::with_linears(weights, options, Kernel::active()?, &mut supply)?;
+        note_plan(&engine, settings);
+        Ok(engine)
     }
 }
 
@@ -82,10 +84,14 @@ pub(crate) fn engine(
 ) -> anyhow::Result<Engine> {
     let engine =
         Engine::new(Arc::clone(weights), engine_options(context, prefill_chunk, settings))?;
-    if settings.verbose {
-        output::note(&memory::engine(&engine));
-    }
+    note_plan(&engine, settings);
     Ok(engine)
+}
+
+fn note_plan(engine: &Engine, settings: &Settings) {
+    if settings.verbose {
+        output::note(&memory::engine(engine));
+    }
 }
 
 fn engine_options(
