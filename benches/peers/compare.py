@@ -16,7 +16,7 @@ What is compared:
   decode   64 tokens one by one from an empty context (llama-bench -n 64 -fa off); the share of the limit is weight bytes per token x
            tokens/s over the read bandwidth of as many bytes on as many threads (rkllm bench --kernels --limits)
   depth    32 tokens after 1024 others, -fa off
-  gemm     one linear layer, activations quantised before on both sides, ours with f32 out, onnxruntime's MatMulInteger with int32 out
+  gemm     one linear layer, activations quantised before on both sides (ours are packed then, too: quantize_s of bench-gemm), ours with f32 out, onnxruntime's MatMulInteger with int32 out
   prefill  512 tokens, -fa on; the share of the limit is the linear layers' operations (twice for w4a16: two planes) over the peak of
            the int8 unit that the kernel uses
   noamx    the same without AMX on either side

@@ -186,10 +186,10 @@ class Peer(unittest.TestCase):
         self.assertEqual(options[False]["PEER_CPU_FLAGS"], "-march=sapphirerapids;-mno-amx-tile;-mno-amx-int8;-mno-amx-bf16")
         self.assertEqual(tools.cpu_options(True, None), {"GGML_NATIVE": "ON", "PEER_CPU_FLAGS": ""})
 
-    def verify(self, said, ours, theirs, code=0):
+    def verify(self, said, ours, theirs, code=0, without=""):
         class Answers(processes.Processes):
             def tried(self, command):
-                return code, said
+                return (code, said) if "/amx/" in command[0] else (0, without)
 
             def output(self, command, environment):
                 values = ours if "/amx/" in command[0] else theirs
@@ -215,6 +215,10 @@ class Peer(unittest.TestCase):
                                  (self.BUFFERS, [0.0, 0.0], 0), (self.BUFFERS.replace("AMX", "CPU_REPACK"), [1.0, 2.0], 0)):
             with self.assertRaises(SystemExit):
                 self.verify(said, ours, [1.0, 2.0], code)
+
+    def test_a_build_without_amx_that_has_it_is_refused(self):
+        with self.assertRaises(SystemExit):
+            self.verify(self.BUFFERS, [1.0, 2.0], [1.0, 2.0], without=self.BUFFERS)
 
     # ggml's, by gcc 12.2 with the barrier: zeros, palette, rows, columns.
     WHOLE = """   27f28:\tvmovdqa64 %zmm0,0xc0(%rsp)

@@ -94,8 +94,10 @@ def download_command(work, environment):
 def source(work, environment):
     """The folder with llama.cpp's source, out of llama-cpp-python's sdist."""
     root = work / f"llama.cpp-{LLAMA_CPP_PYTHON}"
-    if (root / "CMakeLists.txt").exists():
+    if (root / "CMakeLists.txt").exists() and "PEER_CPU_FLAGS" in (root / "ggml/src/ggml-cpu/CMakeLists.txt").read_text():
         return root
+    # None, or one of before the flags could be given: both builds would be with AMX.
+    shutil.rmtree(root, ignore_errors=True)
     downloads = work / "sdist"
     name = f"llama_cpp_python-{LLAMA_CPP_PYTHON}.tar.gz"
     if not (downloads / name).exists():
@@ -209,8 +211,9 @@ def first_token_command(src, out, cxx, program):
 
 
 def verify_commands(amx, plain, gguf, threads, logits):
-    """A run that says which memory the weights went to; the logits of 8 tokens by the build with and without."""
-    return ([amx.bench, "-m", gguf, "-p", "16", "-n", "0", "-r", "1", "-t", threads, "-v"],
+    """A run of each that says which memory the weights went to; the logits of 8 tokens by the build with and without."""
+    told = ["-m", gguf, "-p", "16", "-n", "0", "-r", "1", "-t", threads, "-v"]
+    return ([amx.bench, *told], [plain.bench, *told],
             [amx.first_token, gguf, threads, logits], [plain.first_token, gguf, threads, logits])
 
 
@@ -265,7 +268,7 @@ def verify(amx, plain, gguf, threads, work):
     if stamp.exists():
         return stamp.read_text()
     path = work / "logits.f32"
-    bench, ours, theirs = verify_commands(amx, plain, gguf, threads, path)
+    bench, without, ours, theirs = verify_commands(amx, plain, gguf, threads, path)
     code, said = tried(bench)
     if code != 0:
         end = "\n".join(said.splitlines()[-15:])
@@ -273,6 +276,10 @@ def verify(amx, plain, gguf, threads, work):
                          f"try another compiler, --compiler clang\n{end}")
     if not any("AMX model buffer" in line for line in buffers(said)):
         raise SystemExit("compare.py: the AMX build does not use AMX here; its own words:\n" + "\n".join(buffers(said)))
+    said = buffers(tried(without)[1])
+    if any("AMX model buffer" in line for line in said):
+        raise SystemExit("compare.py: the build without AMX uses it, so it compares nothing: remove its folder and build it again\n"
+                         + "\n".join(said))
     near = cosine(read_logits(ours, path), read_logits(theirs, path))
     if not near > 0.99:
         raise SystemExit(f"compare.py: with and without AMX llama.cpp's logits differ (cosine {near:.4f})")

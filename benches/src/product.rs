@@ -57,14 +57,23 @@ pub enum Product {
 impl Product {
     /// Activations `[m, K]` for weights like `w`.
     pub fn new(kernel: &dyn IntProducts, w: &QuantizedRows, m: usize) -> Self {
-        let x: Vec<f32> = (0..m * w.k()).map(|i| (i * 37 % 255) as f32 - 127.0).collect();
+        Self::of(kernel, w, &Self::inputs(w, m))
+    }
+
+    /// Inputs `[m, K]` for weights like `w`.
+    pub fn inputs(w: &QuantizedRows, m: usize) -> Vec<f32> {
+        (0..m * w.k()).map(|i| (i * 37 % 255) as f32 - 127.0).collect()
+    }
+
+    /// `x` `[m, K]`, quantised and packed.
+    pub fn of(kernel: &dyn IntProducts, w: &QuantizedRows, x: &[f32]) -> Self {
         if w.bits() == 8 {
             let mut q = Activations8::default();
-            kernel.quantize8(&x, w.k(), w.group(), &mut q);
+            kernel.quantize8(x, w.k(), w.group(), &mut q);
             Self::W8A8(q)
         } else {
             let mut q = Activations16::default();
-            kernel.quantize16(&x, w.k(), w.group(), &mut q);
+            kernel.quantize16(x, w.k(), w.group(), &mut q);
             Self::W4A16(q)
         }
     }

@@ -1,7 +1,7 @@
 //! Linear layers on the CPU.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ahead::{Ahead, RUNS};
 use super::pool::Pool;
@@ -15,7 +15,7 @@ const MIN_ROWS: usize = 16;
 
 /// Bytes of the next layer that a thread reads while it waits, at most: more than it has time for, and less than a
 /// second-level cache holds.
-const AHEAD: usize = 512 << 10;
+const AHEAD: usize = 256 << 10;
 
 /// What all layers of an engine share.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ struct Scratch {
 struct Lead {
     /// Each thread's share.
     shares: Arc<[Ahead]>,
-    next: OnceLock<Arc<[Ahead]>>,
+    next: Mutex<Option<Arc<[Ahead]>>>,
 }
 
 impl Device {
@@ -109,7 +109,7 @@ impl CpuLinear {
         }
         let lead = Arc::new(Lead {
             shares: shares(&parts, &forks[0], device.pool.threads()),
-            next: OnceLock::new(),
+            next: Mutex::default(),
         });
         Self { parts, first, forks, lead, n, k, device: device.clone() }
     }
@@ -117,12 +117,21 @@ impl CpuLinear {
     /// Has threads that wait, from now on, read what decodes after this, which the step before has shown.
     fn lead(&self, y: Columns<'_>, before: &mut Option<Arc<Lead>>) {
         if y.rows() != 1 {
+            *before = None;
             return;
         }
-        if let Some(before) = before.replace(Arc::clone(&self.lead)) {
-            before.next.get_or_init(|| Arc::clone(&self.lead.shares));
+        match before.replace(Arc::clone(&self.lead)) {
+            // Another fork of this layer.
+            Some(before) if Arc::ptr_eq(&before, &self.lead) => return,
+            Some(before) => {
+                let mut next = lock(&before.next);
+                if !next.as_ref().is_some_and(|next| Arc::ptr_eq(next, &self.lead.shares)) {
+                    *next = Some(Arc::clone(&self.lead.shares));
+                }
+            }
+            None => {}
         }
-        if let Some(next) = self.lead.next.get() {
+        if let Some(next) = &*lock(&self.lead.next) {
             self.device.pool.read_ahead(next);
         }
     }
@@ -165,7 +174,7 @@ impl CpuLinear {
             LinearData::Quantized(w) => w,
             LinearData::Float(..) => unreachable!("a fork has parts of one kind"),
         };
-        let mut scratch = self.device.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = lock(&self.device.scratch);
         let Scratch { eight, sixteen, before } = &mut *scratch;
         let pool = &self.device.pool;
         if bits == 8 {
@@ -193,6 +202,11 @@ impl CpuLinear {
             });
         }
     }
+}
+
+/// What is behind it is sound after any panic: it is written anew for each layer.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where each thread's first task of a fork begins.

@@ -284,11 +284,13 @@ impl Pool {
         shared.fork.store((&raw mut fork).cast(), Ordering::Relaxed);
         shared.pending.store(tasks, Ordering::Relaxed);
         let threads = self.threads();
-        for own in &shared.own[..threads.min(tasks)] {
+        // The calling thread's own is taken from the beginning.
+        for own in &shared.own[1..threads.min(tasks)] {
             own.taken.store(false, Ordering::SeqCst);
         }
         shared.left.store(tasks.saturating_sub(threads), Ordering::SeqCst);
         shared.wake();
+        shared.done(0, |_| 0);
         shared.work(0);
         shared.wait_for_others(&mut reader);
         let panic = lock(&shared.panic).take();

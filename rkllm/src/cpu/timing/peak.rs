@@ -6,7 +6,7 @@ use super::repeat;
 use crate::cpu::pool::Pool;
 use crate::kernels::Peak;
 
-/// Rounds of a loop between two looks at the clock: some tens of microseconds.
+/// Rounds of a loop between two looks at the clock: some tens of microseconds, of tiles some hundreds.
 const ROUNDS: u64 = 10_000;
 
 /// int8 multiply-accumulates per second that the multiply instruction of the kernel `name` reaches on one

@@ -7,12 +7,13 @@ use super::Loop;
 pub(super) fn find(name: &str) -> Option<Loop> {
     Some(match name {
         // The compiler may use what every aarch64 processor has.
-        "scalar" => (smlal, 4),
+        "scalar" => (smlal, 8, 4),
         "neon" => (
             |rounds| {
                 // SAFETY: this kernel runs here, so the processor has the instruction.
                 unsafe { sdot(rounds) }
             },
+            8,
             16,
         ),
         "neon-i8mm" => (
@@ -20,6 +21,7 @@ pub(super) fn find(name: &str) -> Option<Loop> {
                 // SAFETY: as above.
                 unsafe { smmla(rounds) }
             },
+            8,
             32,
         ),
         _ => return None,

@@ -9,11 +9,9 @@ mod arch;
 #[path = "x86.rs"]
 mod arch;
 
-/// Instructions of a round, each with a sum of its own, so that none waits for another.
-const SUMS: u64 = 8;
-
-/// A loop, for as many rounds as it is told, and the int8 multiply-accumulates of one of its instructions.
-type Loop = (fn(u64), u64);
+/// A loop, for as many rounds as it is told, its instructions, each with a sum of its own, so many that none waits for
+/// another, and the int8 multiply-accumulates of one of them.
+type Loop = (fn(u64), u64, u64);
 
 /// The multiply instruction of a kernel that runs here, over and over.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +38,6 @@ impl Peak {
 
     /// int8 multiply-accumulates of so many rounds.
     pub(crate) fn macs(self, rounds: u64) -> u64 {
-        rounds * SUMS * self.of.1
+        rounds * self.of.1 * self.of.2
     }
 }

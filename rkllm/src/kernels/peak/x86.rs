@@ -1,4 +1,4 @@
-//! Loops of eight sums over one instruction each, on registers alone: of 16 lanes or fewer.
+//! Loops over one instruction each, on registers alone.
 
 use std::arch::asm;
 
@@ -8,23 +8,24 @@ use crate::kernels::int::amx_peak;
 pub(super) fn find(name: &str) -> Option<Loop> {
     Some(match name {
         // The compiler may use what every x86-64 processor has.
-        "scalar" => (sse2, 8),
-        "avx2" => (avx2, 16),
-        "avxvnni" => (avxvnni, 32),
-        "avx512vnni" => (avx512vnni, 64),
+        "scalar" => (sse2, 8, 8),
+        "avx2" => (avx2, 8, 16),
+        "avxvnni" => (avxvnni, 12, 32),
+        "avx512vnni" => (avx512vnni, 12, 64),
         // 16 rows by 16 columns by 64.
         "amx" => (
             |rounds| {
                 // SAFETY: this kernel runs here, so the processor has tiles and this process may use them.
                 unsafe { amx_peak(rounds) }
             },
+            8,
             16 * 16 * 64,
         ),
         _ => return None,
     })
 }
 
-/// `rounds` times the eight instructions, each into a register of its own.
+/// `rounds` times the instructions, each into a register of its own.
 macro_rules! rounds {
     ($rounds:ident, $($line:literal),+ $(; $end:literal)?) => {
         // SAFETY: the instructions touch registers alone, all of them named here; the caller has
@@ -86,24 +87,30 @@ fn avx2(rounds: u64) {
     );
 }
 
+/// Five cycles of latency on two ports: ten sums at least.
 fn avxvnni(rounds: u64) {
     rounds!(
         rounds,
         "{{vex}} vpdpbusd ymm0, ymm14, ymm15", "{{vex}} vpdpbusd ymm1, ymm14, ymm15",
         "{{vex}} vpdpbusd ymm2, ymm14, ymm15", "{{vex}} vpdpbusd ymm3, ymm14, ymm15",
         "{{vex}} vpdpbusd ymm4, ymm14, ymm15", "{{vex}} vpdpbusd ymm5, ymm14, ymm15",
-        "{{vex}} vpdpbusd ymm6, ymm14, ymm15", "{{vex}} vpdpbusd ymm7, ymm14, ymm15";
+        "{{vex}} vpdpbusd ymm6, ymm14, ymm15", "{{vex}} vpdpbusd ymm7, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm8, ymm14, ymm15", "{{vex}} vpdpbusd ymm9, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm10, ymm14, ymm15", "{{vex}} vpdpbusd ymm11, ymm14, ymm15";
         "vzeroupper"
     );
 }
 
+/// As many.
 fn avx512vnni(rounds: u64) {
     rounds!(
         rounds,
         "vpdpbusd zmm0, zmm14, zmm15", "vpdpbusd zmm1, zmm14, zmm15",
         "vpdpbusd zmm2, zmm14, zmm15", "vpdpbusd zmm3, zmm14, zmm15",
         "vpdpbusd zmm4, zmm14, zmm15", "vpdpbusd zmm5, zmm14, zmm15",
-        "vpdpbusd zmm6, zmm14, zmm15", "vpdpbusd zmm7, zmm14, zmm15";
+        "vpdpbusd zmm6, zmm14, zmm15", "vpdpbusd zmm7, zmm14, zmm15",
+        "vpdpbusd zmm8, zmm14, zmm15", "vpdpbusd zmm9, zmm14, zmm15",
+        "vpdpbusd zmm10, zmm14, zmm15", "vpdpbusd zmm11, zmm14, zmm15";
         "vzeroupper"
     );
 }

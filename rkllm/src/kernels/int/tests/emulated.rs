@@ -166,10 +166,10 @@ fn the_amx_kernel_gives_the_scalar_bits() {
 
 #[test]
 fn the_peak_is_of_eight_products_a_round() {
-    let native = amx::Amx::detect().is_some();
+    let native = refusal("amx").is_none();
     emulator::install();
     let before = emulator::executed();
-    // SAFETY: the tiles are there, which `detect` asked for, or emulated.
+    // SAFETY: the tiles are there, which `refusal` asked for, or emulated.
     unsafe { amx::tiles::peak(3) };
     assert!(!emulator::configured(), "tiles are left behind");
     // Configured, zeroed, multiplied, given back.
