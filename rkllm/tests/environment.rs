@@ -22,9 +22,20 @@ fn engine(options: EngineOptions) -> rkllm::Result<Engine> {
     Engine::new(Arc::clone(&common::weights(&dir, None)), options)
 }
 
+/// This program, started as `RKLLM_TEST_EMULATOR` says where its processor is emulated.
+fn this_program() -> Command {
+    let program = std::env::current_exe().unwrap();
+    let words = std::env::var("RKLLM_TEST_EMULATOR").unwrap_or_default();
+    let mut words = words.split_whitespace();
+    let Some(emulator) = words.next() else { return Command::new(program) };
+    let mut command = Command::new(emulator);
+    command.args(words).arg(program);
+    command
+}
+
 /// What `test` says of itself in a process with these variables, after it has succeeded there.
 fn in_child(test: &str, variables: &[(&str, &str)]) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = this_program();
     command.env_remove(THREADS_VARIABLE).env_remove(KERNEL_VARIABLE).env(CHECK, "1");
     command.envs(variables.iter().copied()).args(["--exact", test, "--nocapture"]);
     let output = command.output().unwrap();
