@@ -67,7 +67,7 @@ impl Reader {
         }
         for run in 0..RUNS {
             let offset = run.wrapping_mul(self.ahead.stride).wrapping_add(self.read);
-            prefetch(self.ahead.start.wrapping_add(offset));
+            prefetch::second(self.ahead.start.wrapping_add(offset));
         }
         self.read += LINE;
         true

@@ -1,10 +1,10 @@
 //! Linear layers on the CPU.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::ahead::{Ahead, RUNS};
-use super::pool::Pool;
+use super::pool::{Pool, lock};
 use crate::kernels::int::{Activations8, Activations16};
 use crate::kernels::{Columns, Kernel};
 use crate::model::{LinearData, LinearWeights};
@@ -202,11 +202,6 @@ impl CpuLinear {
             });
         }
     }
-}
-
-/// What is behind it is sound after any panic: it is written anew for each layer.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where each thread's first task of a fork begins.

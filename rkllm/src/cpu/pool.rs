@@ -312,7 +312,7 @@ impl Drop for Pool {
 }
 
 /// Panics are caught before they could poison anything, so a poisoned lock holds sound data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

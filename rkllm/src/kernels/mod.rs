@@ -10,9 +10,8 @@ pub mod float;
 pub mod fpenv;
 pub mod int;
 mod peak;
-mod prefetch;
+pub(crate) mod prefetch;
 
 pub use columns::{Columns, ColumnsAt};
 pub use dispatch::{KERNEL_VARIABLE, Kernel};
 pub(crate) use peak::Peak;
-pub(crate) use prefetch::prefetch;

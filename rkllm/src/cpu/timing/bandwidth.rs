@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::{Buffer, Spread};
 use crate::cpu::pool::Pool;
+use crate::kernels::prefetch;
 use crate::{Bytes, Error, ErrorKind, Result};
 
 /// Bytes of a cache line.
@@ -121,20 +122,20 @@ fn sum_with<const STREAMS: usize>(part: &[u8], pattern: Pattern) -> [u64; 2] {
     let ahead = pattern.ahead;
     match pattern.hint {
         Hint::None => sum::<STREAMS>(part, |_| ()),
-        Hint::First => sum::<STREAMS>(part, |line| prefetch::<true>(line.wrapping_add(ahead))),
-        Hint::Second => sum::<STREAMS>(part, |line| prefetch::<false>(line.wrapping_add(ahead))),
+        Hint::First => sum::<STREAMS>(part, |line| prefetch::first(line.wrapping_add(ahead))),
+        Hint::Second => sum::<STREAMS>(part, |line| prefetch::second(line.wrapping_add(ahead))),
     }
 }
 
 /// Takes a line of each stream in turn, and tells `hint` where it lies.
 #[inline(always)]
-fn sum<const STREAMS: usize>(part: &[u8], hint: impl Fn(*const u8)) -> [u64; 2] {
+fn sum<const STREAMS: usize>(part: &[u8], hint: impl Fn(usize)) -> [u64; 2] {
     let stream = part.len() / STREAMS / LINE * LINE;
     let mut sums = [[0u64; 2]; STREAMS];
     for at in (0..stream).step_by(LINE) {
         for (index, sum) in sums.iter_mut().enumerate() {
             let line = &part[index * stream + at..][..LINE];
-            hint(line.as_ptr());
+            hint(line.as_ptr().addr());
             for pair in line.as_chunks::<16>().0 {
                 let words = pair.as_chunks::<8>().0;
                 sum[0] ^= u64::from_le_bytes(words[0]);
@@ -144,41 +145,6 @@ fn sum<const STREAMS: usize>(part: &[u8], hint: impl Fn(*const u8)) -> [u64; 2] 
     }
     sums.into_iter().fold([0; 2], |all, sum| [all[0] ^ sum[0], all[1] ^ sum[1]])
 }
-
-/// Into the first cache, or the second.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn prefetch<const FIRST: bool>(line: *const u8) {
-    use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-    // SAFETY: a hint that may name any address; SSE is part of x86-64.
-    unsafe {
-        match FIRST {
-            true => _mm_prefetch::<_MM_HINT_T0>(line.cast()),
-            false => _mm_prefetch::<_MM_HINT_T1>(line.cast()),
-        }
-    }
-}
-
-/// Into the first cache, or the second.
-#[cfg(target_arch = "aarch64")]
-#[inline(always)]
-fn prefetch<const FIRST: bool>(line: *const u8) {
-    use std::arch::asm;
-    // SAFETY: a hint that may name any address and changes no register.
-    unsafe {
-        match FIRST {
-            true => {
-                asm!("prfm pldl1strm, [{}]", in(reg) line, options(nostack, readonly, preserves_flags))
-            }
-            false => {
-                asm!("prfm pldl2strm, [{}]", in(reg) line, options(nostack, readonly, preserves_flags))
-            }
-        }
-    }
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn prefetch<const FIRST: bool>(_line: *const u8) {}
 
 #[cfg(test)]
 mod tests {

@@ -141,7 +141,7 @@ impl Ahead {
     #[inline(always)]
     fn fetch(&mut self) {
         for line in self.lines.by_ref().take(self.piece) {
-            prefetch(line * LINE);
+            prefetch::second(line * LINE);
         }
     }
 }
