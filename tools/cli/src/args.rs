@@ -126,7 +126,9 @@ impl Settings {
         let GlobalArgs { threads, json, quiet, verbose } = cli.global;
         let computes = cli.command.computes();
         if verbose && !computes {
-            return Err(usage("--verbose is for commands that compute, which this one does not"));
+            return Err(usage(
+                "--verbose is for commands that compute, which this one does not: leave it out",
+            ));
         }
         let threads = match threads {
             Some(threads) => usize::from(threads),
