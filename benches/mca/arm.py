@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
 """Costs of the NEON kernels' inner loops by llvm-mca: see README.md.  arm.sh builds the assembly and runs this."""
 
-import argparse
-import json
 import re
 import sys
 from dataclasses import dataclass
 
 import loops
-from model import Mca, Model, function
+from model import Model, function, run
 
 # Of the RK3588: its big cores, and what its benchmarks say of the memory (shared/reference/peers.md: w8a8 decode
 # moves 24 to 30 GB/s).
@@ -175,39 +173,13 @@ def show(result):
         print(f"{low:>9.1f}{high:>9.1f}{bound['prefill_by_loops']:>16}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("assembly", help="what rustc --emit asm wrote of the crate, with v0 names")
-    parser.add_argument("--llvm-mca", default="llvm-mca", help="the program, of LLVM 19 or newer")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args()
-
-    mca = Mca(arguments.llvm_mca, "-mtriple=aarch64", "-mattr=+dotprod,+i8mm")
-    assembly = loops.functions(arguments.assembly)
-    models = []
-    for model in MODELS:
-        rows = measure(mca, assembly, model)
-        models.append(
-            {
-                "cpu": model.cpu,
-                "model": model.name,
-                "dispatch_width": model.width,
-                "means": model.means,
-                "loops": rows,
-            }
-        )
-    result = {
-        "llvm_mca": mca.version(),
-        "measured": False,
-        "bytes_per_cycle_demanded": [round(b / CORES / CLOCK, 2) for b in BANDWIDTHS],
-        "models": models,
-        "tokens_per_second": tokens(models[0]["loops"]),
-    }
-    if arguments.json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
-
-
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        ("-mtriple=aarch64", "-mattr=+dotprod,+i8mm"),
+        MODELS,
+        measure,
+        [bandwidth / CORES / CLOCK for bandwidth in BANDWIDTHS],
+        lambda rows: {"tokens_per_second": tokens(rows)},
+        show,
+    )

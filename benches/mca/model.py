@@ -1,9 +1,13 @@
 """llvm-mca, asked what a region of code costs on a processor."""
 
+import argparse
+import json
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
+
+import loops
 
 ITERATIONS = 200
 
@@ -49,3 +53,41 @@ class Mca:
         units = re.search(r"^\[0(?:\.\d)?\]\s+- (\w+?)(?:Unit|Divider|FPDivider|Port)\S*$", ran.stdout, re.M)
         model.name = units[1] if units else model.cpu
         return int(re.search(r"Total Cycles:\s+(\d+)", ran.stdout)[1]) / iterations
+
+
+def run(about, target, models, measure, demanded, rest, show):
+    """The command line of a script: `measure` gives the rows of each model, `rest` what follows from the first's.
+
+    `target` is what llvm-mca is told, `demanded` the bytes a cycle that memory gives each core.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("assembly", help="what rustc --emit asm wrote of the crate, with v0 names")
+    parser.add_argument("--llvm-mca", default="llvm-mca", help="the program, of LLVM 19 or newer")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+
+    mca = Mca(arguments.llvm_mca, *target)
+    assembly = loops.functions(arguments.assembly)
+    measured = []
+    for model in models:
+        rows = measure(mca, assembly, model)
+        measured.append(
+            {
+                "cpu": model.cpu,
+                "model": model.name,
+                "dispatch_width": model.width,
+                "means": model.means,
+                "loops": rows,
+            }
+        )
+    result = {
+        "llvm_mca": mca.version(),
+        "measured": False,
+        "bytes_per_cycle_demanded": [round(bytes_a_cycle, 2) for bytes_a_cycle in demanded],
+        "models": measured,
+        **rest(measured[0]["loops"]),
+    }
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        show(result)

@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
 """Costs of the x86-64 kernels' inner loops by llvm-mca: see README.md.  x86.sh builds the assembly and runs this."""
 
-import argparse
-import json
 import sys
 from dataclasses import dataclass
 
 import loops
 import prefill
-from model import Mca, Model, function
+from model import Model, function, run
 
 # Of the machine in shared/reference/x86-anchors.md.
 CORES, CLOCK = 2, 3.4e9
@@ -134,40 +132,13 @@ def show(result):
     prefill.show(result["prefill"])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("assembly", help="what rustc --emit asm wrote of the crate, with v0 names")
-    parser.add_argument("--llvm-mca", default="llvm-mca", help="the program, of LLVM 19 or newer")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args()
-
-    mca = Mca(arguments.llvm_mca, "-mtriple=x86_64", "-mattr=+avx512vnni,+avxvnni")
-    assembly = loops.functions(arguments.assembly)
-    models = []
-    for model in MODELS:
-        rows = measure(mca, assembly, model)
-        models.append(
-            {
-                "cpu": model.cpu,
-                "model": model.name,
-                "dispatch_width": model.width,
-                "means": model.means,
-                "loops": rows,
-            }
-        )
-    rates = {row["loop"]: row["per_cycle"] for row in models[0]["loops"]}
-    result = {
-        "llvm_mca": mca.version(),
-        "measured": False,
-        "bytes_per_cycle_demanded": [round(b / CORES / CLOCK, 2) for b in BANDWIDTHS],
-        "models": models,
-        "prefill": prefill.costs(rates),
-    }
-    if arguments.json:
-        print(json.dumps(result, indent=2))
-    else:
-        show(result)
-
-
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        ("-mtriple=x86_64", "-mattr=+avx512vnni,+avxvnni"),
+        MODELS,
+        measure,
+        [bandwidth / CORES / CLOCK for bandwidth in BANDWIDTHS],
+        lambda rows: {"prefill": prefill.costs({row["loop"]: row["per_cycle"] for row in rows})},
+        show,
+    )

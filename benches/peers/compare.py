@@ -278,6 +278,9 @@ def arguments(words_given=None):
     least = (args.rounds, args.repeat, args.long_rounds, args.threads, args.jobs, args.layers or 1)
     if min(least) < 1 or args.long_tokens <= 512:
         parser.error("rounds, repeats, threads, jobs and layers are at least 1, --long-tokens more than 512")
+    for option, program in (("--rkllm", args.rkllm), ("--bench-gemm", args.bench_gemm)):
+        if program and not (program.is_file() and os.access(program, os.X_OK)):
+            parser.error(f"{option} {program}: no program is there")
     return args
 
 
