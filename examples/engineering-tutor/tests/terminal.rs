@@ -12,7 +12,7 @@ fn tutor_nano() -> PathBuf {
 fn spawn(model: &Path, args: &[&str]) -> PtySession {
     let mut command = Command::new(env!("CARGO_BIN_EXE_engineering-tutor"));
     command.arg(model).args(args).env("LC_ALL", "C.UTF-8");
-    let mut session = spawn_command(command, Some(30_000)).expect("a pseudo-terminal");
+    let mut session = spawn_command(command, Some(120_000)).expect("a pseudo-terminal");
     session.exp_string("> ").expect("the first prompt");
     session
 }

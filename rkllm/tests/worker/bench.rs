@@ -19,8 +19,9 @@ pub(crate) enum Fake {
 
 pub(crate) const BOTH: [Fake; 2] = [Fake::V1_2, Fake::V1_3];
 
-/// What another restart may take. Measured are some ten milliseconds; the issue asks for two seconds.
-pub(crate) const SOON: Duration = Duration::from_secs(5);
+/// What hangs otherwise. No more: other tenants of a machine may stop it for seconds. A restart measured takes some
+/// ten milliseconds.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) struct Bench {
     dir: tempfile::TempDir,

@@ -101,7 +101,7 @@ fn the_same_seed_gives_the_same_answer() {
 fn at_a_terminal() {
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("rkllm"));
     command.arg("chat").arg(tutor_nano()).arg("--stats").env("TERM", "xterm");
-    let mut session = spawn_command(command, Some(30_000)).unwrap();
+    let mut session = spawn_command(command, Some(120_000)).unwrap();
     session.exp_string("> ").unwrap();
     session.send_line("Which unit does the force have in the SI?").unwrap();
     session.exp_string("newton").expect("the answer");

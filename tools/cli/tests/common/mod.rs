@@ -25,6 +25,11 @@ pub(crate) fn json_of(command: &mut Command) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON document on standard output")
 }
 
+/// Keys of the object that are numbers.
+pub(crate) fn numbers<const N: usize>(value: &Value, keys: [&str; N]) -> [f64; N] {
+    keys.map(|key| value[key].as_f64().unwrap_or_else(|| panic!("{key} in {value:#}")))
+}
+
 /// What a failed run says, after checking its exit code and that standard output is empty.
 pub(crate) fn failure_of(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();

@@ -19,10 +19,11 @@ const SIGABRT: i32 = 6;
 const SIGSEGV: i32 = 11;
 
 /// What a hang may last before the worker gives up, and how long it then waits for an abort.
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(4);
 const GRACE: Duration = Duration::from_millis(500);
-/// For loading the small model again on a busy machine; measured are some hundred milliseconds.
-const SOON: Duration = Duration::from_secs(10);
+/// What hangs otherwise. No more: other tenants of a machine may stop it for seconds. Measured are some hundred
+/// milliseconds, which are printed.
+const SOON: Duration = Duration::from_secs(60);
 const QUESTION: &str = "What is the unit of pressure?";
 
 fn main() {
@@ -62,15 +63,16 @@ impl Bench {
     fn failing(&self, fault: &str) -> WorkerOptions {
         let once = self.board.dir().join("happened");
         let _ = std::fs::remove_file(&once);
+        let limit = |hangs| if fault.starts_with(hangs) { LIMIT } else { SOON };
         WorkerOptions::default()
             .with_library(self.board.library())
             .with_env("RKLLM_LOCK_DIR", self.board.dir())
             .with_lock(LockPolicy::Fail)
             .with_env("RKLLM_HOST_FAULT", fault)
             .with_env("RKLLM_HOST_FAULT_ONCE", once)
-            .with_load_limit(LIMIT)
-            .with_first_token_limit(LIMIT)
-            .with_token_limit(LIMIT)
+            .with_load_limit(limit("init-hang"))
+            .with_first_token_limit(SOON)
+            .with_token_limit(limit("hang-run"))
             .with_grace(GRACE)
     }
 
@@ -116,7 +118,7 @@ fn loads_that_fail(speaks: Speaks) {
         assert_is(fault, &error, kind, &cause);
         assert!(begun.elapsed() < LIMIT + GRACE + SOON, "{fault}: {:?}", begun.elapsed());
         let begun = Instant::now();
-        assert_answers(&mut bench.load(options).unwrap());
+        assert_answers(&mut bench.load(options.with_load_limit(SOON)).unwrap());
         assert!(begun.elapsed() < SOON, "{fault}: {:?}", begun.elapsed());
     }
 }
