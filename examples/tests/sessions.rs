@@ -26,6 +26,26 @@ fn quickstart_answers() {
 }
 
 #[test]
+fn an_asynchronous_answer_is_that_of_a_thread_and_ends_in_time() {
+    let model = tutor_nano();
+    let (model, question) = (model.to_str().unwrap(), "Which unit does the force have in the SI?");
+    let whole = run("asynchronous", &[model, question, "600000"]);
+    let said = String::from_utf8(whole.stderr).unwrap();
+    assert!(whole.status.success() && said.contains("Some(Eos); 2 messages"), "{said}");
+    assert_eq!(whole.stdout, run("quickstart", &[model, question]).stdout);
+    // A process that stands still for long enough finds the whole answer there.
+    let cancelled = (0..10).any(|_| {
+        let stopped = run("asynchronous", &[model, question, "0"]);
+        let said = String::from_utf8(stopped.stderr).unwrap();
+        assert!(stopped.status.success() && said.contains("in the chat"), "{said}");
+        said.contains("Some(Cancelled)")
+    });
+    assert!(cancelled);
+    let wrong = run("asynchronous", &[model, question, "soon"]);
+    assert!(!wrong.status.success());
+}
+
+#[test]
 fn perplexity_compares_a_scheme_with_float() {
     let model = tutor_nano();
     let folder = tempfile::tempdir().unwrap();
