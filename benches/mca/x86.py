@@ -66,7 +66,7 @@ LOOPS = [
     Loop("scores", ATTEND, "vfmadd231ps", 16, "FMA", 32, straight=True),
     Loop("sums of values", ATTEND, "vfmadd231ps", 16, "FMA", 32),
     Loop("keys to floats", ATTEND, "vcvtph2ps", 16, "value"),
-    Loop("exponentials", ATTEND, "vpslld", 16, "score"),
+    Loop("exponentials", ATTEND, "vscalefps", 16, "score"),
     Loop("quotients", ATTEND, "vminps", 16 * 4 / 3, "score", straight=True),
     Loop("silu", r"6Avx512NtB7_8FloatOps9silu_gate5inner$", "vscalefps", 16, "value"),
     Loop("norm, squares", r"6Avx512NtB7_8FloatOps8rms_norm5inner$", "vfmadd213ps", 16, "value"),

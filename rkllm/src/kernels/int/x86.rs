@@ -71,6 +71,61 @@ unsafe fn transpose(rows: &[*const u8; 8], scales: &mut [[f32; 8]; BLOCK]) {
     }
 }
 
+/// Defines `decode` of a kernel for int8 weights, with the vectors of `$features`. The module has `dots`, the products of a
+/// group's columns of eight rows with one token, a sum in each lane, computed on weights that are `$bias` too high.
+macro_rules! decode_int8 {
+    ($features:literal, bias: $bias:literal) => {
+        /// Token `m`: eight rows at once, each its own stream from memory.
+        ///
+        /// # Safety
+        /// `w` checked these operands, its groups are fit for vectors, and no other thread accesses columns
+        /// `rows` of `y`.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn decode(
+            x: &$crate::kernels::int::Activations8,
+            m: usize,
+            w: &$crate::kernels::int::weights::Weights<'_>,
+            rows: Range<usize>,
+            y: $crate::kernels::ColumnsAt<'_>,
+        ) {
+            use $crate::kernels::int::blocks::{BLOCK, GroupBlock};
+            use $crate::kernels::int::weights::Streams;
+            use $crate::kernels::int::x86::{accumulate, lanes, without_zeros};
+
+            let mut block = GroupBlock::new(w);
+            let (token, scales, sums) = x.token(m, w.groups);
+            let streams = Streams::<8>::new(rows);
+            for i in 0..streams.length {
+                let tile = streams.at(i);
+                let starts = tile.map(|n| w.row(n).as_ptr());
+                let mut total = _mm256_setzero_ps();
+                for g0 in (0..w.groups).step_by(BLOCK) {
+                    let count = BLOCK.min(w.groups - g0);
+                    block.fetch(w, &tile, g0, count);
+                    for g in 0..count {
+                        let at = g0 + g;
+                        // SAFETY: the columns of a group lie in every row, its sum and scale in the activations.
+                        unsafe {
+                            let columns = at * w.group..(at + 1) * w.group;
+                            let products = dots(starts, token, columns);
+                            // As much too high as the weights.
+                            let zeros = _mm256_add_epi32(block.zeros(g), _mm256_set1_epi32($bias));
+                            let sum = _mm256_set1_epi32(*sums.add(at));
+                            let products = without_zeros(products, zeros, sum);
+                            let scale =
+                                _mm256_mul_ps(block.scales(g), _mm256_set1_ps(*scales.add(at)));
+                            total = accumulate(products, scale, total);
+                        }
+                    }
+                }
+                // SAFETY: `rows` and the token lie in `y`.
+                unsafe { streams.store(&y, m, i, &lanes(total)) };
+            }
+        }
+    };
+}
+pub(super) use decode_int8;
+
 /// The sums of four vectors in either half: lane `i` and lane `i + 4` of the result add up to that of `v[i]`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

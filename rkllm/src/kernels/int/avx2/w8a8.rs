@@ -3,52 +3,10 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::Activations8;
-use super::super::blocks::{BLOCK, GroupBlock};
-use super::super::weights::{PREFETCH_AHEAD, Streams, Weights};
-use super::super::x86::{accumulate, lanes, sum_each, without_zeros};
-use crate::kernels::ColumnsAt;
+use super::super::weights::PREFETCH_AHEAD;
+use super::super::x86::{decode_int8, sum_each};
 
-/// Token `m`: eight rows at once, each its own stream from memory.
-///
-/// # Safety
-/// `w` checked these operands, its groups are fit for vectors, and no other thread accesses columns
-/// `rows` of `y`.
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn decode(
-    x: &Activations8,
-    m: usize,
-    w: &Weights<'_>,
-    rows: Range<usize>,
-    y: ColumnsAt<'_>,
-) {
-    let mut block = GroupBlock::new(w);
-    let (token, scales, sums) = x.token(m, w.groups);
-    let streams = Streams::<8>::new(rows);
-    for i in 0..streams.length {
-        let tile = streams.at(i);
-        let starts = tile.map(|n| w.row(n).as_ptr());
-        let mut total = _mm256_setzero_ps();
-        for g0 in (0..w.groups).step_by(BLOCK) {
-            let count = BLOCK.min(w.groups - g0);
-            block.fetch(w, &tile, g0, count);
-            for g in 0..count {
-                let at = g0 + g;
-                // SAFETY: the columns of a group lie in every row, its sum and scale in the activations.
-                unsafe {
-                    let columns = at * w.group..(at + 1) * w.group;
-                    let products = dots(starts, token, columns);
-                    let sum = _mm256_set1_epi32(*sums.add(at));
-                    let products = without_zeros(products, block.zeros(g), sum);
-                    let scale = _mm256_mul_ps(block.scales(g), _mm256_set1_ps(*scales.add(at)));
-                    total = accumulate(products, scale, total);
-                }
-            }
-        }
-        // SAFETY: `rows` and the token lie in `y`.
-        unsafe { streams.store(&y, m, i, &lanes(total)) };
-    }
-}
+decode_int8!("avx2,fma,f16c", bias: 0);
 
 /// The products of `columns` of eight rows with one token, a sum in each lane.
 ///

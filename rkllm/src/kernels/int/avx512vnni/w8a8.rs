@@ -3,59 +3,11 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::Activations8;
-use super::super::blocks::{BLOCK, GroupBlock};
-use super::super::weights::{PREFETCH_AHEAD, Streams, Weights};
-use super::super::x86::{accumulate, lanes, without_zeros};
+use super::super::weights::PREFETCH_AHEAD;
+use super::super::x86::decode_int8;
 use super::{bytes_left, sum_each8};
-use crate::kernels::ColumnsAt;
 
-/// Token `m`: eight rows at once, each its own stream from memory.
-///
-/// # Safety
-/// `w` checked these operands, its groups are fit for vectors, and no other thread accesses columns
-/// `rows` of `y`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) unsafe fn decode(
-    x: &Activations8,
-    m: usize,
-    w: &Weights<'_>,
-    rows: Range<usize>,
-    y: ColumnsAt<'_>,
-) {
-    let mut block = GroupBlock::new(w);
-    let (token, scales, sums) = x.token(m, w.groups);
-    let streams = Streams::<8>::new(rows);
-    for i in 0..streams.length {
-        let tile = streams.at(i);
-        let starts = tile.map(|n| w.row(n).as_ptr());
-        let mut total = _mm256_setzero_ps();
-        for g0 in (0..w.groups).step_by(BLOCK) {
-            let count = BLOCK.min(w.groups - g0);
-            block.fetch(w, &tile, g0, count);
-            for g in 0..count {
-                let at = g0 + g;
-                // SAFETY: the columns of a group lie in every row, its sum and scale in the activations.
-                unsafe {
-                    let products = dots(starts, token, at * w.group..(at + 1) * w.group);
-                    let sum = _mm256_set1_epi32(*sums.add(at));
-                    let products = without_zeros(products, flipped(block.zeros(g)), sum);
-                    let scale = _mm256_mul_ps(block.scales(g), _mm256_set1_ps(*scales.add(at)));
-                    total = accumulate(products, scale, total);
-                }
-            }
-        }
-        // SAFETY: `rows` lie in `y`, which has at least one row.
-        unsafe { streams.store(&y, m, i, &lanes(total)) };
-    }
-}
-
-/// Zero points of weights whose sign bit is flipped.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn flipped(zeros: __m256i) -> __m256i {
-    _mm256_add_epi32(zeros, _mm256_set1_epi32(128))
-}
+decode_int8!("avx512f,avx512bw,avx512vl,avx512vnni", bias: 128);
 
 /// The products of `columns` of eight rows, sign bits flipped, with one token.
 ///
