@@ -150,6 +150,7 @@ fn segments(data: &[u8]) -> Result<Vec<Segment>, Fault> {
 fn code(data: &[u8]) -> Result<Vec<&[u8]>, Fault> {
     let table = table(data, "section", u64_at(data, 40), 58, 60, SECTION_HEADER)?;
     let mut code = Vec::new();
+    let mut total = 0;
     for entry in table.chunks_exact(SECTION_HEADER as usize) {
         let kind = u32_at(entry, 4);
         if kind == SHT_NOBITS || kind == 0 {
@@ -158,6 +159,11 @@ fn code(data: &[u8]) -> Result<Vec<&[u8]>, Fault> {
         let file = range(u64_at(entry, 24), u64_at(entry, 32))?;
         let bytes = slice(data, &file).ok_or_else(|| truncated(data, file.end))?;
         if kind == SHT_PROGBITS && u64_at(entry, 8) & SHF_EXECINSTR != 0 {
+            // Every byte is looked at: sections that overlap could make that forever.
+            total += bytes.len();
+            if total > data.len() {
+                return Err(Fault::Malformed("sections of more code than the file has".into()));
+            }
             code.push(bytes);
         }
     }

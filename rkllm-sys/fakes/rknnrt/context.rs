@@ -83,9 +83,10 @@ impl Info {
         if !fits || !whole || !native || !(0..=1).contains(&self.ac_layout) {
             return None;
         }
+        let other_tiles = setup.other_tiles || setup.tiles_by_rows && m > 8;
         Some([
             Tensor::a(setup, a, m, k, self.ac_layout == 1),
-            Tensor::b(setup, b, k, n, self.b_layout)?,
+            Tensor::b(&Setup { other_tiles, ..*setup }, b, k, n, self.b_layout)?,
             Tensor::c(c, m, n, self.ac_layout == 1),
         ])
     }

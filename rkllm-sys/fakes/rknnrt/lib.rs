@@ -48,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) b_native_high: bool,
     /// `other_tiles`: native B has half the usual tile along N.
     pub(crate) other_tiles: bool,
+    /// `tiles_by_rows`: as `other_tiles` where there are more than eight rows.
+    pub(crate) tiles_by_rows: bool,
     /// `no_memory`: `rknn_create_mem` returns null.
     pub(crate) no_memory: bool,
     /// `create_fails`, `run_fails`, `bind_fails`: that function returns -1.
@@ -64,6 +66,7 @@ impl Setup {
         strict_sync: false,
         b_native_high: false,
         other_tiles: false,
+        tiles_by_rows: false,
         no_memory: false,
         create_fails: false,
         run_fails: false,
@@ -78,6 +81,7 @@ impl Setup {
                 "strict_sync" => it.strict_sync = true,
                 "b_native_high" => it.b_native_high = true,
                 "other_tiles" => it.other_tiles = true,
+                "tiles_by_rows" => it.tiles_by_rows = true,
                 "no_memory" => it.no_memory = true,
                 "create_fails" => it.create_fails = true,
                 "run_fails" => it.run_fails = true,

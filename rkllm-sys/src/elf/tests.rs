@@ -94,6 +94,20 @@ impl Made<'_> {
     }
 }
 
+/// Each is looked at whole, so that 65,535 headers of one stretch would keep a reader for hours.
+#[test]
+fn sections_that_overlap_are_refused() {
+    let mut file = Made::default().bytes();
+    let sections = file.len() as u64 - 3 * SECTION_HEADER;
+    let end = file.len() as u64;
+    section_header(&mut file, sections, 1, SHF_EXECINSTR, 0..end);
+    let error = Elf::parse(&file).unwrap_err();
+    assert!(matches!(&error, Fault::Malformed(why) if why.contains("more code")), "{error:?}");
+    // One that is all of the file is no more than it.
+    section_header(&mut file, sections, 2, 0, 0..end);
+    Elf::parse(&file).unwrap();
+}
+
 /// Appends bytes at a multiple of 8.
 fn place(file: &mut Vec<u8>, bytes: &[u8]) -> Range<u64> {
     file.resize(file.len().next_multiple_of(8), 0);

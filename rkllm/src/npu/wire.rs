@@ -394,7 +394,11 @@ impl Arriving {
     fn closed(&self) -> io::Result<Part> {
         match self.head.is_empty() {
             true => Ok(Part::Closed),
-            false => Err(invalid("the end of the stream in the middle of a frame".into())),
+            // Of a process that died while it wrote, not of one that writes nonsense.
+            false => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the end of the stream in the middle of a frame",
+            )),
         }
     }
 }

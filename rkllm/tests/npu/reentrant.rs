@@ -52,6 +52,19 @@ fn a_closure_may_drop_the_model_of_its_own_leaked_stream() {
 }
 
 #[test]
+fn a_closure_may_close_the_model_of_its_own_leaked_stream() {
+    let told = Arc::new(Mutex::new(None));
+    let found = Arc::clone(&told);
+    let (board, _place) = with_itself(move |place| {
+        let closed = place.take().unwrap().close();
+        *found.lock().unwrap() = Some(closed.unwrap_err().kind());
+    });
+    until("the run has ended and freed its model", || board.alive() == 0);
+    assert_eq!(*told.lock().unwrap(), Some(ErrorKind::Input), "it frees it later");
+    board.assert_clean();
+}
+
+#[test]
 fn a_call_from_a_closure_of_its_own_leaked_stream_is_refused() {
     let errors = Arc::new(Mutex::new(Vec::new()));
     let found = Arc::clone(&errors);

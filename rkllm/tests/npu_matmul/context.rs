@@ -206,6 +206,20 @@ fn rows_are_chosen_from_those_of_a_dynamic_context() {
     fake.expect_clean();
 }
 
+/// Weights are packed and bound once.
+#[test]
+fn weights_that_lie_otherwise_for_other_rows_are_refused() {
+    let fake = Fake::new("tiles_by_rows");
+    let shape = Shape { m: 0, k: 64, n: 64 };
+    let spec = MatmulSpec::new(Chip::Rk3588, I8, shape).with_io_attr_trusted();
+    let error = spec.create_dynamic(&fake.runtime, &[8, 33]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Abi, "{error}");
+    assert!(error.to_string().contains("for 33") && error.hint().is_some(), "{error}");
+    drop(spec.create_dynamic(&fake.runtime, &[8, 1]).unwrap());
+    drop(spec.create_dynamic(&fake.runtime, &[9, 33]).unwrap());
+    fake.expect_clean();
+}
+
 #[test]
 fn one_context_per_core_each_in_its_thread() {
     let fake = Fake::new("strict_sync");

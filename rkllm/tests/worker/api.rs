@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rkllm::ErrorKind;
 use rkllm::npu::{
     End, Flow, Input, Mode, NpuBackend, NpuModel, NpuOptions, NpuSampling, Report, RunOptions,
     Runtime,
 };
 use rkllm::session::{Converse, Model, NpuChat, Stop};
+use rkllm::{Backend, ErrorKind, Want};
 
 use crate::bench::{BOTH, Bench, Fake, VOCAB, assert_answers};
 
@@ -20,6 +20,7 @@ crate::tests![
     aborting,
     a_panic_of_the_closure_ends_the_run,
     conversations_and_sessions_change_one_line,
+    a_backend_of_a_dead_worker_says_that_it_is_dead,
 ];
 
 /// All that a run tells.
@@ -246,4 +247,28 @@ fn conversations_and_sessions_change_one_line() {
         session.clear();
         assert_eq!(session.generate("a b x").unwrap().text().unwrap(), "abcd");
     }
+}
+
+/// A program that restarts what has crashed must be told that it has, whatever it asked for.
+fn a_backend_of_a_dead_worker_says_that_it_is_dead() {
+    let bench = Bench::new(Fake::V1_3);
+    let worker = bench.options().load(bench.model(""), NpuOptions::default().with_context(64));
+    let worker = worker.unwrap();
+    let pid = worker.pid().unwrap();
+    let mut backend = NpuBackend::new(worker).unwrap();
+    backend.forward(&[1, 2, 3], Want::Nothing, &mut |_, _| Ok(())).unwrap();
+    // SAFETY: takes numbers; a process of this test's.
+    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+    let error = backend.truncate(2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Crashed, "{error}");
+    for _ in 0..2 {
+        let error = backend.forward(&[4], Want::Nothing, &mut |_, _| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Crashed, "{error}");
+        assert!(error.hint().unwrap().contains("restart"), "{error}");
+        backend.reset();
+    }
+    backend.model_mut().restart().unwrap();
+    backend.reset();
+    backend.forward(&[1, 2], Want::Nothing, &mut |_, _| Ok(())).unwrap();
+    assert_eq!(backend.position(), 2);
 }

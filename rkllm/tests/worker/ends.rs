@@ -15,6 +15,7 @@ use crate::bench::{Bench, Fake, SOON, assert_answers, exists, soon};
 
 crate::tests![
     dropping_ends_the_process,
+    endless_grace_ends_with_the_process,
     a_leaked_stream_does_not_keep_it,
     a_worker_outlives_the_thread_that_asked,
     a_killed_parent_takes_its_worker_along,
@@ -49,6 +50,22 @@ fn dropping_ends_the_process() {
     drop(worker);
     assert!(!exists(pid), "neither process nor zombie");
     assert!(begun.elapsed() < SOON);
+}
+
+/// Patience without end is no number that overflows.
+fn endless_grace_ends_with_the_process() {
+    let bench = Bench::new(Fake::V1_3);
+    let options = bench.options().with_grace(std::time::Duration::MAX);
+    let mut worker = bench.load_with("slow=5+tokens=100000", options);
+    let pid = worker.pid().unwrap();
+    let abort = worker.abort_handle();
+    let mut stream = worker.stream("hi", &RunOptions::default()).unwrap();
+    stream.next().unwrap().unwrap();
+    assert!(abort.abort());
+    stream.by_ref().for_each(drop);
+    drop(stream);
+    drop(worker);
+    assert!(!exists(pid));
 }
 
 fn a_leaked_stream_does_not_keep_it() {

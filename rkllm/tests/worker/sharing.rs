@@ -8,7 +8,12 @@ use rkllm::npu::worker::LockPolicy;
 
 use crate::bench::{Bench, Fake, SOON, assert_answers};
 
-crate::tests![the_second_fails_or_waits, the_dead_hold_nothing, without_a_lock_nobody_waits];
+crate::tests![
+    the_second_fails_or_waits,
+    what_its_own_program_holds_is_named_so,
+    the_dead_hold_nothing,
+    without_a_lock_nobody_waits
+];
 
 fn the_second_fails_or_waits() {
     let bench = Bench::new(Fake::V1_3);
@@ -31,6 +36,20 @@ fn the_second_fails_or_waits() {
         drop(first);
         waiting.join().unwrap();
     });
+}
+
+fn what_its_own_program_holds_is_named_so() {
+    let bench = Bench::new(Fake::V1_3);
+    // Signed as `NpuLock::acquire` in this process would sign it.
+    let path = bench.dir().join("rkllm-npu.lock");
+    std::fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+    let held = std::fs::File::open(&path).unwrap();
+    held.lock().unwrap();
+    let options = bench.options().with_lock(LockPolicy::Fail);
+    let error = options.load(bench.model(""), NpuOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert!(error.to_string().contains("which started this one"), "{error}");
+    assert!(error.hint().unwrap().contains("LockPolicy::None"), "{error}");
 }
 
 /// However a worker ends, the kernel lets go of what it held.

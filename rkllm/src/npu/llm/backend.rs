@@ -46,7 +46,7 @@ pub struct NpuBackend<M = NpuModel> {
     given: Given,
     position: usize,
     /// Why nothing can be said about the sequence any more; a reset cures it.
-    broken: Option<String>,
+    broken: Option<Broken>,
 }
 
 impl<M: NpuRun> NpuBackend<M> {
@@ -164,9 +164,8 @@ impl<M: NpuRun> NpuBackend<M> {
     }
 
     fn check(&self, tokens: &[u32]) -> Result<()> {
-        if let Some(why) = &self.broken {
-            return Err(Error::new(ErrorKind::Runtime, format!("after an error: {why}"))
-                .with_hint("reset the sequence"));
+        if let Some(broken) = &self.broken {
+            return Err(broken.error());
         }
         if self.position + tokens.len() > self.context() {
             let message = format!(
@@ -206,6 +205,30 @@ impl<M: NpuRun> NpuBackend<M> {
     }
 }
 
+/// What makes every call fail until a reset.
+#[derive(Debug)]
+struct Broken {
+    kind: ErrorKind,
+    why: String,
+    hint: Option<String>,
+}
+
+impl Broken {
+    fn by(error: &Error) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { kind: error.kind(), why: error.to_string(), hint }
+    }
+
+    fn error(&self) -> Error {
+        let error = Error::new(self.kind, format!("after an error: {}", self.why));
+        match (self.kind, &self.hint) {
+            // A reset does not bring a process back.
+            (ErrorKind::Crashed | ErrorKind::Timeout, Some(hint)) => error.with_hint(hint.clone()),
+            _ => error.with_hint("reset the sequence"),
+        }
+    }
+}
+
 impl<M: NpuRun> Backend for NpuBackend<M> {
     fn vocab_size(&self) -> usize {
         self.vocab_size
@@ -221,7 +244,7 @@ impl<M: NpuRun> Backend for NpuBackend<M> {
 
     fn reset(&mut self) {
         self.position = 0;
-        self.broken = self.clear().err().map(|error| error.to_string());
+        self.broken = self.clear().err().as_ref().map(Broken::by);
     }
 
     fn forward(
@@ -249,7 +272,7 @@ impl<M: NpuRun> Backend for NpuBackend<M> {
                 ErrorKind::Runtime | ErrorKind::Crashed | ErrorKind::Timeout | ErrorKind::Memory
             )
         {
-            self.broken = Some(error.to_string());
+            self.broken = Some(Broken::by(error));
         }
         done
     }
@@ -268,10 +291,15 @@ impl<M: NpuRun> Backend for NpuBackend<M> {
         }
         let range = len..self.position;
         if let Err(error) = self.model.clear_kv_ranges(std::slice::from_ref(&range)) {
-            return Err(Error::new(ErrorKind::Unsupported, "the runtime keeps the whole sequence")
-                .with_source(error));
+            // What is refused can be done by a reset; what has died cannot, and says so.
+            if !matches!(error.kind(), ErrorKind::Crashed | ErrorKind::Timeout) {
+                let message = "the runtime keeps the whole sequence";
+                return Err(Error::new(ErrorKind::Unsupported, message).with_source(error));
+            }
+            self.broken = Some(Broken::by(&error));
+            return Err(error);
         }
         self.position = len;
-        self.compare().inspect_err(|error| self.broken = Some(error.to_string()))
+        self.compare().inspect_err(|error| self.broken = Some(Broken::by(error)))
     }
 }

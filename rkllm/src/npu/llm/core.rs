@@ -85,15 +85,20 @@ impl Core {
         frames::of_model(self.number)
     }
 
+    /// An error from within a closure of its own run: what waits for the run's end would wait for ever.
+    pub(super) fn outside(&self) -> Result<()> {
+        match self.is_inside() {
+            false => Ok(()),
+            true => {
+                Err(Error::new(ErrorKind::Input, "a call from within a closure of its own run")
+                    .with_hint("call once the run has ended"))
+            }
+        }
+    }
+
     /// The handle, once no other call has it.
     fn enter(&self) -> Result<(MutexGuard<'_, Slot>, Handle)> {
-        if self.is_inside() {
-            return Err(Error::new(
-                ErrorKind::Input,
-                "a call from within a closure of its own run",
-            )
-            .with_hint("call once the run has ended"));
-        }
+        self.outside()?;
         let slot = lock(&self.calls);
         let handle = slot.handle.ok_or_else(closed)?;
         Ok((slot, handle))

@@ -394,8 +394,9 @@ impl NpuModel {
     ///
     /// # Errors
     /// [`ErrorKind::Runtime`] if it did not. What it was handed stays in memory then, because it may
-    /// still look at it.
+    /// still look at it. [`ErrorKind::Input`] from within a closure of a run of its own, whose end frees it.
     pub fn close(self) -> Result<()> {
+        self.core.outside()?;
         self.core.close()
     }
 }

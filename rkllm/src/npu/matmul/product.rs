@@ -76,6 +76,7 @@ impl Matmul {
         let runtime = context.runtime().clone();
         let agree = |(plan, attr): (Plan, _)| plan.agree(&runtime, attr);
         let shapes = plans.into_iter().zip(attrs).map(agree).collect::<Result<Vec<_>>>()?;
+        one_weight_layout(&shapes, &spec, &runtime)?;
         let context = Arc::new(context);
         if let Some(mask) = spec.core.mask() {
             context
@@ -151,7 +152,7 @@ impl Matmul {
     }
 
     fn fill(&self, pack: impl FnOnce(&mut Memory) -> Result<()>) -> Result<Weights> {
-        let mut memory = Memory::new(&self.context, self.tensors().sizes[1])?;
+        let mut memory = Memory::new(&self.context, self.weight_bytes())?;
         pack(&mut memory)?;
         memory.sync_to_npu()?;
         let MatmulSpec { matmul, domain, .. } = self.spec;
@@ -168,7 +169,7 @@ impl Matmul {
         let same_runtime = weights.memory.runtime().path() == self.context.runtime().path();
         let fits = weights.layout == *self.layout(Operand::B)
             && weights.matmul == self.spec.matmul
-            && weights.memory.size() >= self.tensors().sizes[1];
+            && weights.memory.size() >= self.weight_bytes();
         if !same_runtime || !fits || weights.domain != self.spec.domain {
             let MatmulSpec { matmul, domain, .. } = self.spec;
             let of = |b: &TensorLayout, matmul, domain| {
@@ -322,6 +323,11 @@ impl Matmul {
         Ok(to)
     }
 
+    /// What B takes at most, of the shapes that it is bound once for.
+    fn weight_bytes(&self) -> usize {
+        self.shapes.iter().map(|tensors| tensors.sizes[Operand::B as usize]).max().unwrap_or(0)
+    }
+
     fn tensors(&self) -> &Tensors {
         &self.shapes[self.current]
     }
@@ -348,11 +354,31 @@ impl Matmul {
         memory.with_face(|face| {
             self.context.call("rknn_matmul_set_io_mem", |functions, handle| {
                 // SAFETY: context and memory are alive, the memory at least as large as `attr` says: A and C
-                // were made for the largest shape, B was compared by `set_weights`.
+                // were made for the largest shape, B was compared with the largest by `set_weights`.
                 unsafe { (functions.rknn_matmul_set_io_mem)(handle, face, &raw mut attr) }
             })
         })
     }
+}
+
+/// Weights are packed and bound once, for whatever number of rows: their layout must not depend on it.
+fn one_weight_layout(shapes: &[Tensors], spec: &MatmulSpec, runtime: &Runtime) -> Result<()> {
+    let b = |tensors: &Tensors| tensors.layouts[Operand::B as usize];
+    let Some(pair) = shapes.windows(2).find(|pair| b(&pair[0]) != b(&pair[1])) else {
+        return Ok(());
+    };
+    let [one, other] = [&pair[0], &pair[1]].map(|tensors| (tensors.shape.m, b(tensors).dims()));
+    let message = format!(
+        "{} lays B out as {:?} for {} rows and as {:?} for {}",
+        runtime.name(),
+        one.1,
+        one.0,
+        other.1,
+        other.0
+    );
+    let error =
+        Error::new(ErrorKind::Abi, message).with_hint("create a context for each number of rows");
+    Err(about(error, spec))
 }
 
 impl std::fmt::Debug for Matmul {

@@ -80,8 +80,9 @@ struct Side {
     handle: Mutex<Option<AbortHandle>>,
     /// The latest run that was told to stop.
     aborted: AtomicU64,
-    /// The latest run that has ended.
-    ended: AtomicU64,
+    /// The run in flight, or else 0, and the latest that has ended. Held while a run is told to end, so that it is
+    /// not the next one that hears it.
+    run: Mutex<(u64, u64)>,
 }
 
 impl Side {
@@ -121,7 +122,7 @@ fn serve(socket: UnixStream) -> ! {
         writing: Mutex::new(()),
         handle: Mutex::new(None),
         aborted: AtomicU64::new(0),
-        ended: AtomicU64::new(0),
+        run: Mutex::default(),
     });
     let (requests, incoming) = channel();
     let (flows, answers) = channel();
@@ -187,10 +188,16 @@ fn abort(side: &Arc<Side>, number: u64) {
     let side = Arc::clone(side);
     let insist = move || {
         let mut pause = PATIENCE[0];
-        while side.ended.load(Ordering::SeqCst) < number {
-            let handle = lock(&side.handle).clone();
-            if let Some(handle) = handle {
-                handle.abort();
+        let handle = lock(&side.handle).clone();
+        let Some(handle) = handle else { return };
+        loop {
+            {
+                let run = lock(&side.run);
+                match Insist::on(number, *run) {
+                    Insist::End => return,
+                    Insist::Abort => _ = handle.abort(),
+                    Insist::Wait => {}
+                }
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(PATIENCE[1]);
@@ -198,6 +205,27 @@ fn abort(side: &Arc<Side>, number: u64) {
     };
     // Without a thread the run ends at its next output.
     let _ = std::thread::Builder::new().name("rkllm-abort".into()).spawn(insist);
+}
+
+/// What is left to do for the abort of a run.
+#[derive(Debug, PartialEq, Eq)]
+enum Insist {
+    /// It is in flight.
+    Abort,
+    /// It is on its way here, or was too long to be sent.
+    Wait,
+    /// It has ended, or never comes.
+    End,
+}
+
+impl Insist {
+    fn on(number: u64, (running, ended): (u64, u64)) -> Self {
+        match running {
+            _ if running > number || ended >= number => Self::End,
+            _ if running == number => Self::Abort,
+            _ => Self::Wait,
+        }
+    }
 }
 
 /// The thread that computes.
@@ -278,9 +306,12 @@ impl Serving {
         };
         let report = match is_aborted() {
             true => Ok(never_begun()),
-            false => model.run_batch(inputs, options, &mut on_output),
+            false => {
+                lock(&side.run).0 = number;
+                model.run_batch(inputs, options, &mut on_output)
+            }
         };
-        side.ended.store(number, Ordering::SeqCst);
+        *lock(&side.run) = (0, number);
         match failed {
             Some(error) => Err(error),
             None => report.map(|report| Reply::Done { report }),
@@ -324,4 +355,18 @@ impl Serving {
 
 fn not_loaded() -> Error {
     Error::new(ErrorKind::Input, "no model is loaded")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Insist;
+
+    #[test]
+    fn an_abort_ends_the_run_it_is_for_and_no_other() {
+        assert_eq!(Insist::on(5, (0, 4)), Insist::Wait, "not here yet");
+        assert_eq!(Insist::on(5, (5, 4)), Insist::Abort);
+        assert_eq!(Insist::on(5, (0, 5)), Insist::End, "it has ended");
+        assert_eq!(Insist::on(5, (6, 4)), Insist::End, "it was never sent");
+        assert_eq!(Insist::on(5, (6, 5)), Insist::End);
+    }
 }

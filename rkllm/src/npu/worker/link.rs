@@ -291,8 +291,8 @@ impl Link {
         loop {
             let mut until = begun.checked_add(most);
             if let Some(at) = call.process.aborted_at() {
-                let stopped = at.max(begun) + calls.options.grace;
-                until = Some(until.map_or(stopped, |until| until.min(stopped)));
+                let stopped = at.max(begun).checked_add(calls.options.grace);
+                until = until.into_iter().chain(stopped).min();
             }
             let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
             if left.is_zero() {

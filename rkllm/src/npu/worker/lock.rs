@@ -195,12 +195,20 @@ fn busy(path: &Path, policy: LockPolicy) -> Error {
         _ => String::new(),
     };
     let (who, what) = match holder(path) {
-        Some(pid) => (format!("process {pid}"), format!("end process {pid}")),
-        None => ("another process".into(), "end it".into()),
+        Some(pid) if pid == std::process::id() => {
+            (format!("process {pid}, this one, which holds an NpuLock"), "drop it".into())
+        }
+        // A worker waits for what its own program holds.
+        Some(pid) if pid == std::os::unix::process::parent_id() => (
+            format!("process {pid}, which started this one"),
+            "drop its NpuLock, or load the worker with LockPolicy::None under it".into(),
+        ),
+        Some(pid) => (format!("process {pid}"), format!("end process {pid}, or wait longer")),
+        None => ("another process".into(), "end it, or wait longer".into()),
     };
     Error::new(ErrorKind::Busy, format!("the NPU is in use by {who}{waited}"))
         .about(path.display().to_string())
-        .with_hint(format!("{what}, or wait longer: two at once can panic the kernel"))
+        .with_hint(format!("{what}: two at once can panic the kernel"))
 }
 
 /// Who signed it, if that is a process that is there.
@@ -227,6 +235,7 @@ mod tests {
             let error = take(policy).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Busy);
             assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+            assert!(error.hint().unwrap().starts_with("drop it"), "{error}");
         }
         std::thread::scope(|scope| {
             let second = scope.spawn(|| take(LockPolicy::Wait(Duration::from_secs(60))));

@@ -140,13 +140,14 @@ impl Process {
 
     /// Waits until it has ended by itself.
     pub(super) fn reap(&self, within: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + within;
+        // None is the end of time.
+        let until = Instant::now().checked_add(within);
         let mut pause = Duration::from_millis(1);
         loop {
             if let Ok(Some(status)) = lock(&self.child).try_wait() {
                 return Some(status);
             }
-            if Instant::now() >= until {
+            if until.is_some_and(|until| Instant::now() >= until) {
                 return None;
             }
             std::thread::sleep(pause);
