@@ -35,6 +35,8 @@ pub struct LibraryFile {
     pub functions: BTreeSet<String>,
     /// Whether it uses SVE instructions; inferred.
     pub sve: SveUse,
+    /// Whether it says that it is the host stand-in by rkllm, which computes on the processor, not Rockchip's.
+    pub stand_in: bool,
     /// The ABIs of librkllmrt that its version texts stand for; one, unless something is wrong.
     pub(crate) abis: Vec<Abi>,
     pub(crate) stamp: Stamp,
@@ -94,12 +96,16 @@ impl LibraryFile {
                 Machine::AARCH64 => sve::judge(&elf, data),
                 _ => SveUse::None,
             },
+            stand_in: data.windows(STAND_IN.len()).any(|window| window == STAND_IN),
             functions: elf.defined,
             abis,
             stamp,
         })
     }
 }
+
+/// In the version texts of `tools/host-runtime`.
+const STAND_IN: &[u8] = b"host stand-in";
 
 fn io(path: &Path, error: &std::io::Error) -> Error {
     match error.kind() {

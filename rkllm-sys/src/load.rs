@@ -56,6 +56,7 @@ pub enum RkllmApi {
 pub struct Rkllm {
     path: PathBuf,
     version: Option<RuntimeVersion>,
+    stand_in: bool,
     api: RkllmApi,
 }
 
@@ -100,7 +101,7 @@ impl Rkllm {
         }
         .map_err(|name| missing_symbol(&file.path, name))?;
         std::mem::forget(library);
-        Ok(Self { path: file.path, version: file.rkllm, api })
+        Ok(Self { path: file.path, version: file.rkllm, stand_in: file.stand_in, api })
     }
 
     /// The file, symbolic links resolved.
@@ -111,6 +112,11 @@ impl Rkllm {
     /// The release it says it is; `None` only with `assume_abi`.
     pub fn version(&self) -> Option<RuntimeVersion> {
         self.version
+    }
+
+    /// Whether it says that it is the host stand-in by rkllm: what it answers comes from the processor.
+    pub fn is_stand_in(&self) -> bool {
+        self.stand_in
     }
 
     /// The ABI it speaks.

@@ -129,6 +129,29 @@ fn what_cannot_be_told_is_unsure() {
     assert!(said.contains("DRIVER=RKNPU") && !said.contains("by-path"), "{said}");
 }
 
+/// Left in the search path, programs would run by it while the NPU rests.
+#[test]
+fn a_host_stand_in_is_not_taken_for_rockchips() {
+    let mut library = fs::read(super::tree("rk3588/usr/lib/librkllmrt.so")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("usr/lib")).unwrap();
+    fs::write(dir.path().join(".modes"), BOARD).unwrap();
+    let path = dir.path().join("usr/lib/librkllmrt.so");
+    for (words, severity) in [("", Severity::Ok), ("host stand-in by rkllm", Severity::Warning)] {
+        library.extend(words.as_bytes());
+        fs::write(&path, &library).unwrap();
+        let found = Found::of(&Root::open(dir.path()).unwrap());
+        found.check();
+        assert_eq!(found.get("runtime-rkllm").severity, severity, "{words}");
+        assert_eq!(found.board.runtimes[0].stand_in, !words.is_empty());
+        if severity == Severity::Warning {
+            let said = found.said("runtime-rkllm");
+            assert!(said.contains("host stand-in for librkllmrt"), "{said}");
+            assert!(said.contains("RKLLM_LIB_DIR"), "{said}");
+        }
+    }
+}
+
 #[test]
 fn machines_without_the_npu_are_told_apart_from_hidden_boards() {
     let arm = "t 0444 0 0 proc/cpuinfo = processor: 0\\nFeatures: asimd\\nCPU architecture: 8\\n\n";

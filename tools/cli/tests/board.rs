@@ -40,7 +40,7 @@ fn perplexity_of_a_vendor_file() {
     let found = rkllm(dir.path()).args(arguments).args(["--json", "-q"]).assert().success();
     let found: serde_json::Value = serde_json::from_slice(&found.get_output().stdout).unwrap();
     assert_eq!((&found["tokens"], &found["tokens_scored"]), (&20.into(), &19.into()));
-    assert_eq!(found["runtime_version"], "1.3.0");
+    assert_eq!((&found["runtime_version"], &found["stand_in"]), (&"1.3.0".into(), &false.into()));
     // The fake gives the next letter a logit of 2 and letter v one of v / 64.
     let perplexity = found["perplexity"].as_f64().unwrap();
     assert!((3.0..3.3).contains(&perplexity), "{perplexity}");

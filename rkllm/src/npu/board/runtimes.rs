@@ -54,6 +54,8 @@ pub struct RuntimeFile {
     pub abi: Option<&'static str>,
     /// Whether it needs SVE instructions; inferred, and `None` where that was not possible.
     pub needs_sve: Option<bool>,
+    /// The host stand-in by rkllm, which computes on the processor, not Rockchip's library.
+    pub stand_in: bool,
     /// Why rkllm would not load it on a board.
     pub refusal: Option<Refusal>,
 }
@@ -177,6 +179,7 @@ fn look(root: &Root, kind: RuntimeKind, path: &str) -> RuntimeFile {
         version: None,
         abi: None,
         needs_sve: None,
+        stand_in: false,
         refusal: None,
     };
     match open(root, path) {
@@ -211,6 +214,7 @@ fn judge(file: &mut RuntimeFile, library: &LibraryFile) {
     };
     file.version = release.map(|version| version.to_string());
     file.machine = Some(library.machine.to_string());
+    file.stand_in = library.stand_in;
     if library.machine != Machine::AARCH64 {
         file.refusal = Some(Refusal::other_machine(&library.machine.to_string()));
         return;

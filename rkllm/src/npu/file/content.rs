@@ -97,7 +97,14 @@ pub(super) fn explain(found: &mut VendorFile, seen: &Seen) {
             "a web page, not the model: the link led to a page about the file".into(),
             "take the page's download link (on Hugging Face /resolve/ instead of /blob/), logged in where it asks for that",
         ),
-        Content::Text => ("text", said(&seen.start), AGAIN),
+        Content::Text => match host_pointer(&seen.start) {
+            Some(directory) => (
+                "host_pointer",
+                format!("a pointer of rkllm's host stand-ins to the model in {directory}, for programs in development"),
+                "give that directory to `rkllm inspect`; on a board the program needs a .rkllm file of Rockchip's toolkit",
+            ),
+            None => ("text", said(&seen.start), AGAIN),
+        },
         Content::Gguf => (
             "gguf",
             "a GGUF file; rkllm-toolkit 1.0 wrote such files, too, and no runtime since 1.1 loads those".into(),
@@ -129,6 +136,17 @@ pub(super) fn explain(found: &mut VendorFile, seen: &Seen) {
         ),
     };
     found.against(id, Read, message, advice);
+}
+
+/// The directory that a file of `tools/host-runtime` names, in its first line that is no comment.
+fn host_pointer(start: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(start).ok()?;
+    let line =
+        text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let (key, value) = line.split_once('=')?;
+    let value = value.trim();
+    let plain = !value.is_empty() && value.len() <= 200 && !value.contains(char::is_control);
+    (key.trim() == "model" && plain).then(|| value.to_owned())
 }
 
 /// What a pointer says of the file it stands for.

@@ -212,6 +212,8 @@ fn files_that_are_something_else() {
         (&b""[..], Content::Empty, "empty", "download it again"),
         (b"\n <!DOCTYPE html><title>404</title>", Content::Html, "web_page", "/resolve/"),
         ("Entr\u{e9}e non trouv\u{e9}e".as_bytes(), Content::Text, "text", "trouv\u{e9}e"),
+        (b"# ours\nmodel = models/nano\n", Content::Text, "host_pointer", "models/nano"),
+        (b"model =\n", Content::Text, "text", "model ="),
         (b"\x0cEntry \x1b[2J", Content::Opaque, "too_small", "few"),
         (b"GGUF\x03\0\0\0", Content::Gguf, "gguf", "rkllm-toolkit"),
         (b"RKNN\0\0\0\0\x06", Content::Rknn, "rknn", "librknnrt"),

@@ -49,6 +49,12 @@ impl Runtime {
         self.0.version()
     }
 
+    /// Whether it says that it is the host stand-in by rkllm: what it answers comes from the processor, and so do
+    /// figures taken of it.
+    pub fn is_stand_in(&self) -> bool {
+        self.0.is_stand_in()
+    }
+
     /// Its file, symbolic links resolved.
     pub fn path(&self) -> &Path {
         self.0.path()

@@ -64,6 +64,23 @@ fn refused(file: &RuntimeFile, refusal: &Refusal) -> (String, &'static str, Stri
     }
 }
 
+/// Programs run by it, and the NPU rests.
+fn stand_in(file: &RuntimeFile) -> Advice {
+    let (name, url) = match file.kind {
+        RuntimeKind::Rkllm => ("librkllmrt", RKLLM),
+        RuntimeKind::Rknn => ("librknnrt", RKNN),
+    };
+    Advice::warning(
+        format!("{} is rkllm's host stand-in for {name}: it computes on the processor", file.path),
+        "it is for programs in development, and was found before Rockchip's, or in its place; speeds and numbers \
+         taken with it say nothing of the NPU",
+        format!(
+            "install Rockchip's {name}.so, or take the stand-in out of RKLLM_LIB_DIR and LD_LIBRARY_PATH"
+        ),
+        url,
+    )
+}
+
 pub(super) fn rkllm(board: &Board) -> Option<Advice> {
     let Some(file) = first(board, RuntimeKind::Rkllm) else {
         return Some(Advice::error(
@@ -78,6 +95,9 @@ pub(super) fn rkllm(board: &Board) -> Option<Advice> {
     if let Some(refusal) = &file.refusal {
         let (what, cause, fix) = refused(file, refusal);
         return Some(Advice::error(what, cause, fix, ABI));
+    }
+    if file.stand_in {
+        return Some(stand_in(file));
     }
     let version = file.version.as_deref().unwrap_or_default();
     let abi = file.abi.unwrap_or_default();
@@ -100,6 +120,9 @@ pub(super) fn rknn(board: &Board) -> Option<Advice> {
             "{cause}; only matrix products of rkllm's own on the NPU and vision models need it"
         );
         return Some(Advice::warning(what, cause, fix, RKNN));
+    }
+    if file.stand_in {
+        return Some(stand_in(file));
     }
     let version = file.version.as_deref().unwrap_or_default();
     Some(Advice::ok(format!("librknnrt {version} ({})", file.path)))

@@ -29,6 +29,8 @@ struct Report {
     /// The library that computed, and the release it says it is.
     runtime: String,
     runtime_version: Option<String>,
+    /// Not Rockchip's: what was measured is this processor.
+    stand_in: bool,
     #[serde(flatten)]
     perplexity: Perplexity,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +93,7 @@ pub(super) fn run(options: &Options, settings: &Settings, text: &str) -> anyhow:
         tokens: text.tokens.len(),
         runtime: runtime.path().display().to_string(),
         runtime_version: runtime.version().map(|version| version.to_string()),
+        stand_in: runtime.is_stand_in(),
         tokens_per_s: perplexity.tokens_scored as f64 / seconds.max(1e-9),
         perplexity,
         baseline,
@@ -104,11 +107,12 @@ pub(super) fn run(options: &Options, settings: &Settings, text: &str) -> anyhow:
 fn describe(report: &Report) -> String {
     let found = &report.perplexity;
     let text = format!(
-        "{}, librkllmrt {} ({})\n\
+        "{}, {} {} ({})\n\
          {}: {} characters, {} tokens, {} scored (method {}, window {})\n\
          perplexity   {:.4}\n\
          logits hash  {}\n",
         report.model,
+        if report.stand_in { "rkllm's host stand-in for librkllmrt" } else { "librkllmrt" },
         report.runtime_version.as_deref().unwrap_or("of an unknown release"),
         report.runtime,
         report.text,
