@@ -53,29 +53,48 @@ pub struct UserData(pub *mut c_void);
 // SAFETY: as above.
 unsafe impl Send for UserData {}
 
+/// A run or callback that a thread is in, and those it was called from. It lies on the thread's own stack.
+struct Frame {
+    /// Of the model.
+    number: u64,
+    outer: *const Self,
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        INSIDE.set(self.outer);
+    }
+}
+
 thread_local! {
-    /// The model whose run or callback this thread is in; 0 outside. A signal handler is in what it
-    /// interrupted.
-    static INSIDE: Cell<u64> = const { Cell::new(0) };
+    /// The innermost of them; null outside. A signal handler is in what it interrupted.
+    static INSIDE: Cell<*const Frame> = const { Cell::new(std::ptr::null()) };
 }
 
 /// True in a run or callback of the model with this number, and in a signal handler that interrupted one:
 /// waiting for that run would be waiting for oneself.
 pub(super) fn is_inside(number: u64) -> bool {
-    INSIDE.get() == number
+    let mut frame = INSIDE.get();
+    // SAFETY: a frame is on the list only while the call that holds it is on this thread's stack.
+    while let Some(Frame { number: of, outer }) = unsafe { frame.as_ref() } {
+        if *of == number {
+            return true;
+        }
+        frame = *outer;
+    }
+    false
 }
 
 /// True in a run or callback of any model.
 pub(super) fn is_inside_any() -> bool {
-    INSIDE.get() != 0
+    !INSIDE.get().is_null()
 }
 
 /// Calls as from a run or callback of a model.
 pub(super) fn inside<T>(number: u64, call: impl FnOnce() -> T) -> T {
-    let outer = INSIDE.replace(number);
-    let done = call();
-    INSIDE.set(outer);
-    done
+    let frame = Frame { number, outer: INSIDE.get() };
+    INSIDE.set(&raw const frame);
+    call()
 }
 
 impl Callbacks {

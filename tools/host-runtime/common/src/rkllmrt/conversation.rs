@@ -189,17 +189,16 @@ impl Composer<'_> {
 
     /// Items that stand before the first question: the system prompt's.
     pub(super) fn system_len(&self, items: &[Item]) -> usize {
-        let text = |question: &str| match &self.settings.frame {
-            Some(frame) => Ok(frame.system.clone()),
-            None => {
-                let mut messages = self.system();
-                messages.push(Message::user(question));
-                self.render(&messages, false)
-            }
-        };
+        if let Some(frame) = &self.settings.frame {
+            // All of it or nothing: what follows would not be given the rest.
+            let system = self.encode(&frame.system, &[], true).unwrap_or_default();
+            return if items.starts_with(&system) { system.len() } else { 0 };
+        }
         let encoded = |question: &str| {
-            let fresh = self.settings.frame.is_some();
-            text(question).and_then(|text| self.encode(&text, &[], fresh)).unwrap_or_default()
+            let mut messages = self.system();
+            messages.push(Message::user(question));
+            let text = self.render(&messages, false);
+            text.and_then(|text| self.encode(&text, &[], false)).unwrap_or_default()
         };
         let common = |a: &[Item], b: &[Item]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
         // Where the two questions are the first difference, what comes before is not of them.

@@ -8,7 +8,7 @@ use rkllm_sys::v1_3::{LLMCallState, RKLLMPerfStat};
 use super::conversation::Composer;
 use super::events::{Listener, Said, Told};
 use super::fault::{Faults, Trouble};
-use super::lane::Lane;
+use super::lane::{self, Lane};
 use super::loaded::Loaded;
 use super::log::{self, info};
 use super::params::{Mode, RunInput, RunParams, SamplingParams};
@@ -32,6 +32,8 @@ pub(super) struct Run<'a> {
     pub(super) cache: Option<&'a PromptCache>,
     pub(super) faults: Faults,
     pub(super) is_aborted: &'a dyn Fn() -> bool,
+    /// Called before the end is told.
+    pub(super) ends: &'a dyn Fn(),
     /// Told the positions of each place whenever they change.
     pub(super) count: &'a dyn Fn(usize, usize),
 }
@@ -91,12 +93,11 @@ impl Run<'_> {
         Sampler::new(self.sampling, 0)?;
         let lora = self.params.lora.as_deref().filter(|name| !name.is_empty());
         lanes.iter_mut().try_for_each(|lane| lane.sequence.choose_lora(lora))?;
-        let from = self.begin(lanes, inputs)?;
         let mut figures = Figures::default();
-        let end = match self.params.mode {
-            Mode::Generate => self.generate(lanes, &mut figures),
-            mode => self.outputs(&mut lanes[0], from[0], mode, &mut figures),
-        };
+        let end = self.compute(lanes, inputs, &mut figures);
+        if end.is_err() {
+            lanes.iter_mut().for_each(Lane::undo);
+        }
         self.counts(lanes);
         if end? != End::Paused {
             self.finish(lanes.len(), &figures);
@@ -104,6 +105,19 @@ impl Run<'_> {
             info!("paused: the callback returned 1");
         }
         Ok(())
+    }
+
+    fn compute(
+        &self,
+        lanes: &mut [Lane],
+        inputs: Vec<RunInput>,
+        figures: &mut Figures,
+    ) -> Result<End, Failure> {
+        let from = self.begin(lanes, inputs)?;
+        match self.params.mode {
+            Mode::Generate => self.generate(lanes, figures),
+            mode => self.outputs(&mut lanes[0], from[0], mode, figures),
+        }
     }
 
     fn counts(&self, lanes: &[Lane]) {
@@ -123,7 +137,12 @@ impl Run<'_> {
             .collect::<Result<_>>()?;
         for (begun, from) in &composed {
             let new = begun.items.len() - from;
-            if begun.items.len() > context && (!keep || new > context / 4 * 3) {
+            // Only what was there before may go, and of that not what is to be kept.
+            let fits = || {
+                let kept = lane::kept(self.n_keep, &begun.items, &self.composer).min(*from);
+                keep && new <= context / 4 * 3 && kept + new <= context
+            };
+            if begun.items.len() > context && !fits() {
                 let message = format!(
                     "the prompt has {} tokens, max_context_len is {context}",
                     begun.items.len()
@@ -139,8 +158,9 @@ impl Run<'_> {
             };
             let new = begun.items.len() - from;
             lane.begin(begun, wanted, keep, self.cache)?;
+            let mut start = from;
             while lane.sequence.items().len() > context {
-                lane.shift(self.n_keep, &self.composer)?;
+                start -= lane.shift(self.n_keep, start, &self.composer)?;
             }
             starts.push(lane.sequence.items().len().saturating_sub(new));
         }
@@ -307,7 +327,7 @@ impl Run<'_> {
         if !self.params.keep_history {
             return Ok(false);
         }
-        lane.shift(self.n_keep, &self.composer)?;
+        lane.shift(self.n_keep, usize::MAX, &self.composer)?;
         Ok(lane.sequence.items().len() <= context)
     }
 
@@ -372,6 +392,7 @@ impl Run<'_> {
         let rest = |place: usize| figures.rests.get(place).cloned().unwrap_or_default();
         let told = |place| Told { perf, text: rest(place).into_bytes(), ..Told::nothing() };
         let told: Vec<_> = (0..places).map(told).collect();
+        (self.ends)();
         self.listener.tell(&told, LLMCallState::RKLLM_RUN_FINISH);
     }
 }

@@ -28,6 +28,8 @@ use super::sequence::Sequence;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The same in a callback of another handle: two that destroy each other's would wait for each other.
 const PATIENCE_INSIDE: Duration = Duration::from_secs(1);
+/// How long a call waits for a run whose end has been told to return.
+const PATIENCE_TOLD: Duration = Duration::from_secs(1);
 
 /// A model, its sequences and who is told of them.
 #[derive(Debug)]
@@ -179,13 +181,14 @@ impl Instance {
             cache: cache.as_ref(),
             faults: Faults::from_env(),
             is_aborted: &|| turn.is_aborted(),
+            ends: &|| turn.tells_its_end(),
             count: &|place, positions| self.sizes[place].store(positions, Ordering::SeqCst),
             params,
         };
         // A panic would leave a sequence of which nobody knows what it holds.
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.run(lanes, inputs)));
         let done = ran.unwrap_or_else(|_| {
-            lanes.iter_mut().for_each(|lane| lane.sequence.clear());
+            lanes.iter_mut().for_each(Lane::forget);
             Err(Failure::Error(Error::new(ErrorKind::Runtime, "the stand-in contradicts itself")))
         });
         match done {
@@ -194,6 +197,7 @@ impl Instance {
             Err(Failure::Error(error)) => {
                 error!("{error}");
                 let told: Vec<_> = lanes.iter().map(|_| Told::nothing()).collect();
+                turn.tells_its_end();
                 listener.tell(&told, LLMCallState::RKLLM_RUN_ERROR);
                 false
             }
@@ -217,7 +221,9 @@ impl Instance {
     /// The state, for calls that are not for during a run: waiting for one could be waiting for oneself.
     fn idle(&self) -> Result<MutexGuard<'_, State>> {
         let busy = || Error::new(ErrorKind::Input, "not during a run");
-        if self.queue.is_running() {
+        // Another thread knows of the end by its callback before the run has returned.
+        let ends = || !is_inside(self.number) && self.queue.is_ending();
+        if self.queue.is_running() && !(ends() && self.queue.wait_idle(PATIENCE_TOLD)) {
             return Err(busy());
         }
         match self.state.try_lock() {

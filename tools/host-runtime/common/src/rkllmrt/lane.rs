@@ -3,12 +3,12 @@
 use rkllm::model::Message;
 use rkllm::{Error, ErrorKind, Result};
 
-use super::conversation::{Before, Begun, Composer};
+use super::conversation::{self, Begun, Composer};
 use super::log;
 use super::log::{info, warning};
 use super::params::RunInput;
 use super::prompt_cache::PromptCache;
-use super::sequence::Sequence;
+use super::sequence::{Item, Sequence};
 
 /// What is kept from run to run.
 #[derive(Debug)]
@@ -20,11 +20,22 @@ pub(super) struct Lane {
     keeps: bool,
     /// The last run was paused in single-turn mode.
     pub(super) paused: bool,
+    /// What there was before the input that is being computed.
+    before: Option<Before>,
+}
+
+/// A lane as it was.
+#[derive(Debug)]
+struct Before {
+    items: Vec<Item>,
+    messages: Option<Vec<Message>>,
+    keeps: bool,
+    paused: bool,
 }
 
 impl Lane {
     pub(super) fn new(sequence: Sequence) -> Self {
-        Self { sequence, messages: None, keeps: false, paused: false }
+        Self { sequence, messages: None, keeps: false, paused: false, before: None }
     }
 
     /// What the sequence will be with this input; nothing is changed yet. With it, where the input begins.
@@ -37,7 +48,7 @@ impl Lane {
         let goes_on = self.paused || (keep_history && self.keeps);
         let items = if goes_on { self.sequence.items() } else { &[] };
         let messages = self.messages.as_deref().filter(|_| goes_on);
-        let before = Before { items, messages, paused: self.paused };
+        let before = conversation::Before { items, messages, paused: self.paused };
         let begun = composer.begin(before, input)?;
         let from = items.len().min(begun.items.len().saturating_sub(1));
         Ok((begun, from))
@@ -52,6 +63,12 @@ impl Lane {
         cache: Option<&PromptCache>,
     ) -> Result<()> {
         let before = rkllm::Backend::position(&self.sequence.engine);
+        self.before = Some(Before {
+            items: self.sequence.items().to_vec(),
+            messages: self.messages.clone(),
+            keeps: self.keeps,
+            paused: self.paused,
+        });
         self.sequence.set(begun.items, wanted)?;
         let reused = rkllm::Backend::position(&self.sequence.engine);
         self.messages = begun.messages;
@@ -74,26 +91,42 @@ impl Lane {
         Ok(())
     }
 
+    /// As if the input had not come, if its prompt failed: it would stand there without an answer.
+    pub(super) fn undo(&mut self) {
+        let Some(before) = self.before.take() else { return };
+        let Before { items, messages, keeps, paused } = before;
+        // What the cache has lost of them is computed again with the next input.
+        if items.is_empty() || self.sequence.set(items, usize::MAX).is_err() {
+            return self.forget();
+        }
+        (self.messages, self.keeps, self.paused) = (messages, keeps, paused);
+    }
+
     /// The answer that ended or was ended.
     pub(super) fn end(&mut self, answer: &str, keep_history: bool, paused: bool) {
+        self.before = None;
         self.paused = paused && !keep_history;
         if let Some(messages) = &mut self.messages {
             messages.push(Message::assistant(answer));
         }
     }
 
-    /// Makes room in a full context: of what stands after the positions to keep, the older half goes.
+    /// Makes room in a full context: of what stands from the positions to keep up to `until`, the older half goes.
+    /// Returns how many that are.
     ///
     /// # Errors
     /// [`ErrorKind::Context`] where nothing can go.
-    pub(super) fn shift(&mut self, n_keep: i32, composer: &Composer<'_>) -> Result<()> {
+    pub(super) fn shift(
+        &mut self,
+        n_keep: i32,
+        until: usize,
+        composer: &Composer<'_>,
+    ) -> Result<usize> {
         let items = self.sequence.items();
-        let keep = match usize::try_from(n_keep) {
-            Ok(keep) => keep,
-            Err(_) => composer.system_len(items),
-        };
-        let len = items.len();
-        let goes = len.saturating_sub(keep) / 2;
+        let (keep, len) = (kept(n_keep, items, composer), items.len());
+        let span = until.min(len).saturating_sub(keep);
+        // The token that was just chosen is not yet computed.
+        let goes = if until < len { span.div_ceil(2) } else { span / 2 };
         if goes == 0 {
             let message =
                 format!("the context of {len} positions is full, of which {keep} are kept");
@@ -102,7 +135,13 @@ impl Lane {
         warning!("context full: positions {keep} to {} are dropped", keep + goes);
         self.sequence.remove(keep..keep + goes)?;
         self.messages = None;
-        Ok(())
+        Ok(goes)
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.sequence.clear();
+        (self.messages, self.before) = (None, None);
+        (self.keeps, self.paused) = (false, false);
     }
 
     /// Forgets everything, but perhaps the system prompt.
@@ -117,12 +156,16 @@ impl Lane {
             false => 0,
         };
         if kept == 0 {
-            self.sequence.clear();
-            self.messages = None;
-            self.keeps = false;
+            self.forget();
             return Ok(());
         }
-        self.messages = self.messages.take().map(|_| composer.system());
+        // Of whatever followed, what is left is the template's again.
+        self.messages = Some(composer.system());
         self.sequence.remove(kept..usize::MAX)
     }
+}
+
+/// Positions at the beginning that a full context keeps: `n_keep`, or those of the system prompt.
+pub(super) fn kept(n_keep: i32, items: &[Item], composer: &Composer<'_>) -> usize {
+    usize::try_from(n_keep).unwrap_or_else(|_| composer.system_len(items))
 }

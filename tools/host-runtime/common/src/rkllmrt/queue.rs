@@ -11,6 +11,8 @@ pub(super) struct Queue {
     changed: Condvar,
     /// Runs up to this number are to end.
     aborted: AtomicU64,
+    /// The latest run whose end is being told.
+    told: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +58,12 @@ impl Queue {
         line.came > line.went
     }
 
+    /// Whether the only run there is has ended but for telling so.
+    pub(super) fn is_ending(&self) -> bool {
+        let line = self.lock();
+        line.came == line.went + 1 && self.told.load(Ordering::SeqCst) == line.came
+    }
+
     /// Ends the run under way; false if there is none.
     pub(super) fn abort(&self) -> bool {
         let line = self.lock();
@@ -96,6 +104,11 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// The end is about to be told: who hears of it may call before the run has returned.
+    pub(super) fn tells_its_end(&self) {
+        self.queue.told.store(self.ticket.0, Ordering::SeqCst);
+    }
+
     pub(super) fn is_aborted(&self) -> bool {
         self.queue.aborted.load(Ordering::SeqCst) >= self.ticket.0
     }

@@ -404,6 +404,7 @@ impl Matmul {
             m,
             k,
             n,
+            b: of_b.element,
             c: of_c.element,
             granularity: self.kind.granularity,
             params: &self.params,

@@ -17,6 +17,7 @@ pub(super) struct Product<'a> {
     pub(super) m: usize,
     pub(super) k: usize,
     pub(super) n: usize,
+    pub(super) b: Element,
     pub(super) c: Element,
     pub(super) granularity: Granularity,
     /// Of A, B and C.
@@ -65,10 +66,12 @@ impl Product<'_> {
         Ok(c)
     }
 
-    /// int32: the sum, with scales per channel weighed by the largest of them, half to even. int16: its
+    /// int32: the sum, with int8's scales per channel weighed by the largest of them, half to even. int16: its
     /// low bits.
     fn raw(&self, sum: i32, column: usize, largest: f32) -> u32 {
-        let weighed = self.c == Element::I32 && self.granularity == Granularity::Channel;
+        let weighed = self.b == Element::I8
+            && self.c == Element::I32
+            && self.granularity == Granularity::Channel;
         if !weighed || largest == 0.0 {
             return sum.cast_unsigned();
         }

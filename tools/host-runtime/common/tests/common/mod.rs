@@ -1,7 +1,7 @@
 //! The stand-ins beside the tests, as files that programs load.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, c_int};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -120,4 +120,67 @@ pub(crate) fn said(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(out), String::from_utf8_lossy(err));
     assert!(output.status.success(), "{:?}\n{out}\n{err}", output.status);
     out.into_owned()
+}
+
+/// Memory in KiB: what the process holds, not what the system keeps resident, which is the system's choice, and the
+/// emulator's where there is one.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// In use of the heap: 0 where the C library does not tell.
+    heap: usize,
+    /// Mapped files, those of the libraries among them.
+    files: usize,
+}
+
+impl Memory {
+    /// More than allocators keep for later is a leak: a session's memory on the heap, or a model's file.
+    const HEAP: usize = 1 << 10;
+    const FILES: usize = 4 << 10;
+
+    pub(crate) fn now() -> Self {
+        Self { heap: heap_kib(), files: files_kib() }
+    }
+
+    pub(crate) fn assert_not_beyond(&self, early: &Self) {
+        assert!(self.heap < early.heap + Self::HEAP, "the heap: {early:?} became {self:?}");
+        assert!(self.files < early.files + Self::FILES, "mapped files: {early:?} became {self:?}");
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn heap_kib() -> usize {
+    0
+}
+
+/// In every arena, and what malloc maps. What is free in the middle of the heap goes back to the system.
+#[cfg(target_env = "gnu")]
+fn heap_kib() -> usize {
+    /// `struct mallinfo` of malloc.h; its counts wrap at 4 GiB.
+    #[repr(C)]
+    struct Info {
+        arena_blocks: [c_int; 4],
+        mapped: c_int,
+        highest_and_fast: [c_int; 2],
+        used: c_int,
+        free_and_top: [c_int; 2],
+    }
+    unsafe extern "C" {
+        safe fn malloc_trim(pad: usize) -> c_int;
+        safe fn mallinfo() -> Info;
+    }
+    malloc_trim(0);
+    let info = mallinfo();
+    (info.mapped as u32 as usize + info.used as u32 as usize) >> 10
+}
+
+/// As `/proc/self/maps` lists them: addresses, permissions, offset, device, inode, path.
+fn files_kib() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let bytes = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (first, end) = fields[0].split_once('-').unwrap();
+        let address = |text| usize::from_str_radix(text, 16).unwrap();
+        if fields[4] == "0" { 0 } else { address(end) - address(first) }
+    };
+    maps.lines().map(bytes).sum::<usize>() >> 10
 }

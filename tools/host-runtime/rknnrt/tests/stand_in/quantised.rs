@@ -126,6 +126,24 @@ fn int32_results_per_channel() {
     assert_eq!(code, -5);
 }
 
+/// Type 11: int4's scales per channel are taken, and the sums are as they are.
+#[test]
+fn int32_results_of_int4_are_not_weighed() {
+    if soc() != "rk3562" {
+        let test = "quantised::int32_results_of_int4_are_not_weighed";
+        passing_child(test, &[("RKLLM_HOST_SOC", "rk3562")]);
+        return;
+    }
+    let random = &mut Random(7);
+    let case = case(11, 1);
+    let context = open(&case, 2, 0).unwrap();
+    assert_eq!(context.quant("B", &scales(random, 64), &[]), 0);
+    let values = case.random(random);
+    compare(&case, context, &values, |m, n| {
+        sum(&case, &values, (m, n), 0..128, (0, 0)) as i32 as u32
+    });
+}
+
 /// int8 sums as floats: scales of layers and groups.
 #[test]
 fn scaled_float_results_of_integers() {
