@@ -95,9 +95,8 @@ impl Run<'_> {
         lanes.iter_mut().try_for_each(|lane| lane.sequence.choose_lora(lora))?;
         let mut figures = Figures::default();
         let end = self.compute(lanes, inputs, &mut figures);
-        if end.is_err() {
-            lanes.iter_mut().for_each(Lane::undo);
-        }
+        let settle = if end.is_err() { Lane::undo } else { Lane::settle };
+        lanes.iter_mut().for_each(settle);
         self.counts(lanes);
         if end? != End::Paused {
             self.finish(lanes.len(), &figures);

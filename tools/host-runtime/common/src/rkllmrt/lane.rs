@@ -91,6 +91,11 @@ impl Lane {
         Ok(())
     }
 
+    /// The input stays.
+    pub(super) fn settle(&mut self) {
+        self.before = None;
+    }
+
     /// As if the input had not come, if its prompt failed: it would stand there without an answer.
     pub(super) fn undo(&mut self) {
         let Some(before) = self.before.take() else { return };
@@ -104,7 +109,7 @@ impl Lane {
 
     /// The answer that ended or was ended.
     pub(super) fn end(&mut self, answer: &str, keep_history: bool, paused: bool) {
-        self.before = None;
+        self.settle();
         self.paused = paused && !keep_history;
         if let Some(messages) = &mut self.messages {
             messages.push(Message::assistant(answer));
