@@ -46,6 +46,14 @@ unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
 
+/// A stand-in's functions, and where its file lies.
+fn functions() -> (Board, Functions) {
+    let board = Board::new(Speaks::V1_3);
+    let library = Rkllm::open(&Search::file(board.library()), &OpenOptions::default()).unwrap();
+    let RkllmApi::V1_3(functions) = *library.api() else { panic!("another ABI") };
+    (board, functions)
+}
+
 fn open(functions: &Functions) -> Handle {
     open_with(functions, told)
 }
@@ -104,9 +112,7 @@ fn ask(functions: &Functions, handle: Handle, prompt: usize, background: bool) -
 
 #[test]
 fn a_thousand_requests_none_lost_none_mixed_and_memory_flat() {
-    let board = Board::new(Speaks::V1_3);
-    let library = Rkllm::open(&Search::file(board.library()), &OpenOptions::default()).unwrap();
-    let RkllmApi::V1_3(functions) = *library.api() else { panic!("another ABI") };
+    let (_board, functions) = functions();
     let handles: Vec<Handle> = (0..HANDLES).map(|_| open(&functions)).collect();
     let expected: Vec<Vec<i32>> =
         (0..THREADS).map(|prompt| ask(&functions, handles[0], prompt, false).tokens).collect();
@@ -174,9 +180,7 @@ unsafe extern "C" fn lingers(
 /// Another thread hears of the end before the run has returned, and goes on.
 #[test]
 fn calls_follow_the_end_that_was_told() {
-    let board = Board::new(Speaks::V1_3);
-    let library = Rkllm::open(&Search::file(board.library()), &OpenOptions::default()).unwrap();
-    let RkllmApi::V1_3(functions) = *library.api() else { panic!("another ABI") };
+    let (_board, functions) = functions();
     let handle = open_with(&functions, lingers);
     for _ in 0..3 {
         let ended = AtomicUsize::new(0);
@@ -229,9 +233,7 @@ unsafe extern "C" fn runs_the_outer(
 /// Its run waits further down the same stack: waiting for it would be for ever.
 #[test]
 fn a_run_within_its_own_run_is_refused_through_another_handle() {
-    let board = Board::new(Speaks::V1_3);
-    let library = Rkllm::open(&Search::file(board.library()), &OpenOptions::default()).unwrap();
-    let RkllmApi::V1_3(functions) = *library.api() else { panic!("another ABI") };
+    let (_board, functions) = functions();
     let (outer, inner) =
         (open_with(&functions, runs_the_inner), open_with(&functions, runs_the_outer));
     let nested = Nested { functions, outer, inner, codes: Mutex::default() };

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The same in a callback of another handle: two that destroy each other's would wait for each other.
 const PATIENCE_INSIDE: Duration = Duration::from_secs(1);
 /// How long a call waits for a run whose end has been told to return.
-const PATIENCE_TOLD: Duration = Duration::from_secs(1);
+const PATIENCE_TOLD: Duration = Duration::from_secs(3);
 
 /// A model, its sequences and who is told of them.
 #[derive(Debug)]

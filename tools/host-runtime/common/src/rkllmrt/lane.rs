@@ -3,7 +3,7 @@
 use rkllm::model::Message;
 use rkllm::{Error, ErrorKind, Result};
 
-use super::conversation::{self, Begun, Composer};
+use super::conversation::{Before, Begun, Composer};
 use super::log;
 use super::log::{info, warning};
 use super::params::RunInput;
@@ -21,12 +21,12 @@ pub(super) struct Lane {
     /// The last run was paused in single-turn mode.
     pub(super) paused: bool,
     /// What there was before the input that is being computed.
-    before: Option<Before>,
+    former: Option<Former>,
 }
 
 /// A lane as it was.
 #[derive(Debug)]
-struct Before {
+struct Former {
     items: Vec<Item>,
     messages: Option<Vec<Message>>,
     keeps: bool,
@@ -35,7 +35,7 @@ struct Before {
 
 impl Lane {
     pub(super) fn new(sequence: Sequence) -> Self {
-        Self { sequence, messages: None, keeps: false, paused: false, before: None }
+        Self { sequence, messages: None, keeps: false, paused: false, former: None }
     }
 
     /// What the sequence will be with this input; nothing is changed yet. With it, where the input begins.
@@ -48,7 +48,7 @@ impl Lane {
         let goes_on = self.paused || (keep_history && self.keeps);
         let items = if goes_on { self.sequence.items() } else { &[] };
         let messages = self.messages.as_deref().filter(|_| goes_on);
-        let before = conversation::Before { items, messages, paused: self.paused };
+        let before = Before { items, messages, paused: self.paused };
         let begun = composer.begin(before, input)?;
         let from = items.len().min(begun.items.len().saturating_sub(1));
         Ok((begun, from))
@@ -63,7 +63,7 @@ impl Lane {
         cache: Option<&PromptCache>,
     ) -> Result<()> {
         let before = rkllm::Backend::position(&self.sequence.engine);
-        self.before = Some(Before {
+        self.former = Some(Former {
             items: self.sequence.items().to_vec(),
             messages: self.messages.clone(),
             keeps: self.keeps,
@@ -93,13 +93,13 @@ impl Lane {
 
     /// The input stays.
     pub(super) fn settle(&mut self) {
-        self.before = None;
+        self.former = None;
     }
 
     /// As if the input had not come, if its prompt failed: it would stand there without an answer.
     pub(super) fn undo(&mut self) {
-        let Some(before) = self.before.take() else { return };
-        let Before { items, messages, keeps, paused } = before;
+        let Some(former) = self.former.take() else { return };
+        let Former { items, messages, keeps, paused } = former;
         // What the cache has lost of them is computed again with the next input.
         if items.is_empty() || self.sequence.set(items, usize::MAX).is_err() {
             return self.forget();
@@ -145,7 +145,7 @@ impl Lane {
 
     pub(super) fn forget(&mut self) {
         self.sequence.clear();
-        (self.messages, self.before) = (None, None);
+        (self.messages, self.former) = (None, None);
         (self.keeps, self.paused) = (false, false);
     }
 
