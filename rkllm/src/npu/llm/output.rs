@@ -37,7 +37,8 @@ impl<'a> Rows<'a> {
 pub struct Output<'a> {
     /// The place in the batch.
     pub index: usize,
-    /// Text of whole characters; empty while a character is incomplete.
+    /// Text of whole characters; empty while a character is incomplete. It came as C text, which has no
+    /// U+0000: a model that generates one is seen by [`Self::token`] only.
     pub text: &'a str,
     /// The token; `None` where there is none, as for hidden states.
     pub token: Option<u32>,

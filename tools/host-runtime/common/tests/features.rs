@@ -303,22 +303,30 @@ fn a_prompt_cache_of_another_model_or_a_damaged_one_is_refused() {
     }
 }
 
-/// Characters of several bytes come whole, and all of them.
+/// Characters of several bytes come whole, and all of them: in the callback's text, but for one that the
+/// run's end cut off (it is in FINISH's text, which `rkllm::npu` does not read) and for NULs.
 #[test]
 fn text_is_what_its_tokens_decode_to() {
     let board = Board::new(Speaks::V1_3);
     let wild = NpuSampling::default().with_temperature(8.0).with_top_p(1.0).with_top_k(1 << 20);
     let made = options(&board).with_sampling(wild).with_max_new_tokens(100).with_ignore_eos(true);
     let mut npu = made.load(board.pointer()).unwrap();
-    let (mut text, mut ids) = (String::new(), Vec::new());
-    npu.run(Input::tokens([5u32, 9]), &RunOptions::default(), |output| {
-        text += output.text;
-        ids.extend(output.token);
-        Flow::Continue
-    })
-    .unwrap();
-    let whole = tokenizer().decode(&ids).unwrap();
-    // What is left of an unfinished character is in FINISH's text, which `rkllm::npu` does not read.
-    assert_eq!(text.trim_end_matches('\u{fffd}'), whole.trim_end_matches('\u{fffd}'));
-    assert!(ids.len() == 100);
+    let tokenizer = tokenizer();
+    let mut characters = 0;
+    for _ in 0..12 {
+        let (mut text, mut ids) = (String::new(), Vec::new());
+        npu.run(Input::tokens([5u32, 9]), &RunOptions::default(), |output| {
+            text += output.text;
+            ids.extend(output.token);
+            Flow::Continue
+        })
+        .unwrap();
+        assert_eq!(ids.len(), 100);
+        let whole = tokenizer.decode(&ids).unwrap().replace('\0', "");
+        let Some(cut) = whole.strip_prefix(&text) else { panic!("{text:?} of {whole:?}, {ids:?}") };
+        let unfinished = cut.ends_with('\u{fffd}') && cut.chars().count() < 32;
+        assert!(cut.is_empty() || unfinished, "{cut:?} is missing of {whole:?}, {ids:?}");
+        characters += text.chars().filter(|c| c.len_utf8() > 1 && *c != '\u{fffd}').count();
+    }
+    assert!(characters > 12, "{characters} characters of several bytes");
 }

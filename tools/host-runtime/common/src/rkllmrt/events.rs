@@ -76,7 +76,7 @@ impl Listener<'_> {
 }
 
 /// A C string; a NUL ends the text for every reader, so none goes in.
-fn c_text(text: &[u8]) -> CString {
+pub(super) fn c_text(text: &[u8]) -> CString {
     let text: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
     CString::new(text).unwrap_or_default()
 }
