@@ -263,7 +263,8 @@ impl Run<'_> {
             return self.end_aborted();
         }
         if logits && self.behaviour.last_logits {
-            told.logits.drain(..told.logits.len() - VOCAB);
+            // An empty text has no last row.
+            told.logits.drain(..told.logits.len().saturating_sub(VOCAB));
         }
         if self.tell(&told, NORMAL) == Said::Pause {
             self.handle.paused.store(true, Ordering::SeqCst);
