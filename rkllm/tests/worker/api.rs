@@ -264,10 +264,14 @@ fn a_backend_of_a_dead_worker_says_that_it_is_dead() {
     for _ in 0..2 {
         let error = backend.forward(&[4], Want::Nothing, &mut |_, _| Ok(())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Crashed, "{error}");
-        assert!(error.hint().unwrap().contains("restart"), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("restart"), "{error}");
+        assert_eq!(error.to_string().matches(hint).count(), 1, "{error}");
         backend.reset();
     }
     backend.model_mut().restart().unwrap();
+    let error = backend.forward(&[4], Want::Nothing, &mut |_, _| Ok(())).unwrap_err();
+    assert!(error.hint().unwrap().ends_with("then reset the sequence"), "{error}");
     backend.reset();
     backend.forward(&[1, 2], Want::Nothing, &mut |_, _| Ok(())).unwrap();
     assert_eq!(backend.position(), 2);

@@ -31,6 +31,9 @@ fn main() {
         println!("skipped: workers are programs, and RKLLM_TEST_EMULATOR emulates one");
         return;
     }
+    let locks = tempfile::tempdir().unwrap();
+    // SAFETY: there is no other thread yet.
+    unsafe { std::env::set_var(rkllm::npu::worker::LOCK_DIR, locks.path()) };
     let words: Vec<_> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
     let mut failed = Vec::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rkllm::ErrorKind;
 use rkllm::npu::NpuOptions;
-use rkllm::npu::worker::LockPolicy;
+use rkllm::npu::worker::{LOCK_DIR, LockPolicy, NpuLock};
 
 use crate::bench::{Bench, Fake, SOON, assert_answers};
 
@@ -40,16 +40,16 @@ fn the_second_fails_or_waits() {
 
 fn what_its_own_program_holds_is_named_so() {
     let bench = Bench::new(Fake::V1_3);
-    // Signed as `NpuLock::acquire` in this process would sign it.
-    let path = bench.dir().join("rkllm-npu.lock");
-    std::fs::write(&path, format!("{}\n", std::process::id())).unwrap();
-    let held = std::fs::File::open(&path).unwrap();
-    held.lock().unwrap();
-    let options = bench.options().with_lock(LockPolicy::Fail);
-    let error = options.load(bench.model(""), NpuOptions::default()).unwrap_err();
+    let held = NpuLock::acquire(LockPolicy::Fail).unwrap().unwrap();
+    let options = bench.options().with_env(LOCK_DIR, held.path().parent().unwrap());
+    let load = |policy| options.clone().with_lock(policy).load(bench.model(""), Default::default());
+    let error = load(LockPolicy::Fail).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
-    assert!(error.to_string().contains("which started this one"), "{error}");
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
     assert!(error.hint().unwrap().contains("LockPolicy::None"), "{error}");
+    assert_answers(&mut load(LockPolicy::None).unwrap());
+    drop(held);
+    assert_answers(&mut load(LockPolicy::Fail).unwrap());
 }
 
 /// However a worker ends, the kernel lets go of what it held.

@@ -1,5 +1,7 @@
 //! What a file's bytes are, where they are surely no `.rkllm`, and what to do about each.
 
+use std::path::Path;
+
 use super::Certainty::Read;
 use super::read::Seen;
 use super::{SMALLEST, VendorFile};
@@ -77,7 +79,9 @@ pub(super) fn of(seen: &Seen) -> Content {
 }
 
 /// Says what a file is that is no model, and what to do.
-pub(super) fn explain(found: &mut VendorFile, seen: &Seen) {
+///
+/// `folder` is the one it lies in.
+pub(super) fn explain(found: &mut VendorFile, seen: &Seen, folder: Option<&Path>) {
     let (id, message, advice) = match found.content {
         Content::Opaque => {
             let few = format!("{} bytes are too few for a model ({SMALLEST} at least)", found.size);
@@ -97,7 +101,7 @@ pub(super) fn explain(found: &mut VendorFile, seen: &Seen) {
             "a web page, not the model: the link led to a page about the file".into(),
             "take the page's download link (on Hugging Face /resolve/ instead of /blob/), logged in where it asks for that",
         ),
-        Content::Text => match host_pointer(&seen.start) {
+        Content::Text => match host_pointer(&seen.start, folder) {
             Some(directory) => (
                 "host_pointer",
                 format!("a pointer of rkllm's host stand-ins to the model in {directory}, for programs in development"),
@@ -138,15 +142,23 @@ pub(super) fn explain(found: &mut VendorFile, seen: &Seen) {
     found.against(id, Read, message, advice);
 }
 
-/// The directory that a file of `tools/host-runtime` names, in its first line that is no comment.
-fn host_pointer(start: &[u8]) -> Option<String> {
+/// The directory that a file of `tools/host-runtime` names: in lines `key = value`, of which the first may be just the
+/// path.
+fn host_pointer(start: &[u8], folder: Option<&Path>) -> Option<String> {
     let text = std::str::from_utf8(start).ok()?;
-    let line =
-        text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
-    let (key, value) = line.split_once('=')?;
-    let value = value.trim();
+    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let first = lines.next()?;
+    let pairs: Vec<_> = lines.map(|line| line.split_once('=')).collect::<Option<_>>()?;
+    // Of a text whatever, a line could look so: this one names what is there.
+    let bare = |path: &&str| folder.is_some_and(|folder| folder.join(path).is_dir());
+    let named = first.split_once('=').into_iter().chain(pairs).rfind(|(k, _)| k.trim() == "model");
+    let value = match named {
+        Some((_, value)) => value.trim(),
+        None => Some(first).filter(bare)?,
+    };
     let plain = !value.is_empty() && value.len() <= 200 && !value.contains(char::is_control);
-    (key.trim() == "model" && plain).then(|| value.to_owned())
+    let whole = || folder.map_or(value.into(), |folder| folder.join(value)).display().to_string();
+    plain.then(whole)
 }
 
 /// What a pointer says of the file it stands for.

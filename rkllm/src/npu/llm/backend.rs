@@ -5,6 +5,7 @@ use super::model::NpuModel;
 use super::npu_run::NpuRun;
 use super::output::{End, Flow, Output};
 use super::run_options::{Mode, RunOptions};
+use crate::npu::worker::Failure;
 use crate::{Backend, Error, ErrorKind, Result, Want};
 
 /// Tokens of a run whose logits are all wanted: they are copied out of the callback, and 32 rows of
@@ -210,23 +211,27 @@ impl<M: NpuRun> NpuBackend<M> {
 struct Broken {
     kind: ErrorKind,
     why: String,
-    hint: Option<String>,
+    hint: String,
 }
 
 impl Broken {
     fn by(error: &Error) -> Self {
-        let hint = error.hint().map(str::to_owned);
-        Self { kind: error.kind(), why: error.to_string(), hint }
+        let hint = match error.hint().filter(|_| is_gone(error)) {
+            // A reset does not bring a process back, nor a restart the sequence.
+            Some(restart) => format!("{restart}, then reset the sequence"),
+            None => "reset the sequence".into(),
+        };
+        Self { kind: error.kind(), why: error.message().to_owned(), hint }
     }
 
     fn error(&self) -> Error {
-        let error = Error::new(self.kind, format!("after an error: {}", self.why));
-        match (self.kind, &self.hint) {
-            // A reset does not bring a process back.
-            (ErrorKind::Crashed | ErrorKind::Timeout, Some(hint)) => error.with_hint(hint.clone()),
-            _ => error.with_hint("reset the sequence"),
-        }
+        Error::new(self.kind, format!("after an error: {}", self.why)).with_hint(self.hint.clone())
     }
+}
+
+/// Whether the worker that failed so is no more.
+fn is_gone(error: &Error) -> bool {
+    Failure::of(error).map_or(error.kind() == ErrorKind::Crashed, |failure| !failure.is_alive)
 }
 
 impl<M: NpuRun> Backend for NpuBackend<M> {
@@ -266,12 +271,17 @@ impl<M: NpuRun> Backend for NpuBackend<M> {
             Want::All => self.forward_all(tokens, sink),
         };
         // The caller's own errors leave the sequence as long as it is.
-        if let Err(error) = &done
-            && matches!(
-                error.kind(),
-                ErrorKind::Runtime | ErrorKind::Crashed | ErrorKind::Timeout | ErrorKind::Memory
-            )
-        {
+        let is_ours = |error: &&Error| {
+            Failure::of(error).is_some()
+                || matches!(
+                    error.kind(),
+                    ErrorKind::Runtime
+                        | ErrorKind::Crashed
+                        | ErrorKind::Timeout
+                        | ErrorKind::Memory
+                )
+        };
+        if let Some(error) = done.as_ref().err().filter(is_ours) {
             self.broken = Some(Broken::by(error));
         }
         done
@@ -291,8 +301,8 @@ impl<M: NpuRun> Backend for NpuBackend<M> {
         }
         let range = len..self.position;
         if let Err(error) = self.model.clear_kv_ranges(std::slice::from_ref(&range)) {
-            // What is refused can be done by a reset; what has died cannot, and says so.
-            if !matches!(error.kind(), ErrorKind::Crashed | ErrorKind::Timeout) {
+            // What is refused can be done by a reset; what was silent or has died says so itself.
+            if error.kind() != ErrorKind::Timeout && !is_gone(&error) {
                 let message = "the runtime keeps the whole sequence";
                 return Err(Error::new(ErrorKind::Unsupported, message).with_source(error));
             }

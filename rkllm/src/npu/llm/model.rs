@@ -396,7 +396,7 @@ impl NpuModel {
     /// [`ErrorKind::Runtime`] if it did not. What it was handed stays in memory then, because it may
     /// still look at it. [`ErrorKind::Input`] from within a closure of a run of its own, whose end frees it.
     pub fn close(self) -> Result<()> {
-        self.core.outside()?;
+        self.core.outside().map_err(|error| error.with_hint("its end frees the model"))?;
         self.core.close()
     }
 }

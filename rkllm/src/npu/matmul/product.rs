@@ -172,17 +172,19 @@ impl Matmul {
             && weights.memory.size() >= self.weight_bytes();
         if !same_runtime || !fits || weights.domain != self.spec.domain {
             let MatmulSpec { matmul, domain, .. } = self.spec;
-            let of = |b: &TensorLayout, matmul, domain| {
+            let of = |b: &TensorLayout, matmul, domain, bytes| {
                 let ((n, k), layout) = (b.shape(), b.layout());
-                format!("[N {n}, K {k}] of {matmul} in {layout} layout, IOMMU domain {domain}")
+                format!(
+                    "[N {n}, K {k}] of {matmul} in {layout} layout, {bytes} bytes, IOMMU domain {domain}"
+                )
             };
             let elsewhere = if same_runtime { "" } else { ", of another library" };
             return Err(Error::new(
                 ErrorKind::Input,
                 format!(
                     "expected weights {}, found {}{elsewhere}",
-                    of(self.layout(Operand::B), matmul, domain),
-                    of(&weights.layout, weights.matmul, weights.domain),
+                    of(self.layout(Operand::B), matmul, domain, self.weight_bytes()),
+                    of(&weights.layout, weights.matmul, weights.domain, weights.memory.size()),
                 ),
             )
             .with_hint("make them by a context of the same type, K, N and IOMMU domain"));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::failure::{Cause, Failure, STARTS};
-use super::lock::LockPolicy;
+use super::lock::{self, LockPolicy};
 use super::message::{Facts, Load, PROTOCOL, Reply, Request};
 use super::options::WorkerOptions;
 use super::process::{Process, lock};
@@ -138,7 +138,7 @@ impl Link {
             LockPolicy::Wait(most) => most.saturating_add(options.call),
             _ => options.call,
         };
-        match self.reply(calls, &call, waiting)? {
+        match self.reply(calls, &call, waiting).map_err(lock::own)? {
             Reply::Locked {} => {}
             _ => return Err(self.garbled(calls, &call)),
         }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::{Error, ErrorKind, Result};
@@ -63,6 +64,24 @@ pub struct NpuLock {
     path: PathBuf,
 }
 
+/// What this process has locked. The number in a file does not tell: another container has the same ones.
+static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn held() -> MutexGuard<'static, Vec<PathBuf>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A worker's error, if the program that started it holds what it waited for.
+pub(super) fn own(error: Error) -> Error {
+    let is_own = |path: &PathBuf| error.subject() == Some(&path.display().to_string());
+    if error.kind() == ErrorKind::Busy && held().iter().any(is_own) {
+        return error.with_hint(
+            "this program holds an NpuLock: drop it, or load the worker with LockPolicy::None under it",
+        );
+    }
+    error
+}
+
 impl NpuLock {
     /// Takes the lock; `None` where `policy` is not to ask.
     ///
@@ -95,6 +114,7 @@ impl NpuLock {
                 Err(TryLockError::Error(error)) => return Err(Error::io(&path, "lock", error)),
             }
         }
+        held().push(path.clone());
         let lock = Self { file, path };
         // For whoever finds it taken. One that was opened for reading only is locked all the same.
         let _ = lock.sign();
@@ -116,6 +136,10 @@ impl Drop for NpuLock {
     fn drop(&mut self) {
         // A number that is left could be another process's by the time it is read.
         let _ = self.file.set_len(0);
+        let mut held = held();
+        if let Some(at) = held.iter().position(|path| *path == self.path) {
+            held.swap_remove(at);
+        }
     }
 }
 
@@ -195,14 +219,9 @@ fn busy(path: &Path, policy: LockPolicy) -> Error {
         _ => String::new(),
     };
     let (who, what) = match holder(path) {
-        Some(pid) if pid == std::process::id() => {
-            (format!("process {pid}, this one, which holds an NpuLock"), "drop it".into())
+        _ if held().iter().any(|own| own == path) => {
+            ("this process, which holds an NpuLock".into(), "drop it".into())
         }
-        // A worker waits for what its own program holds.
-        Some(pid) if pid == std::os::unix::process::parent_id() => (
-            format!("process {pid}, which started this one"),
-            "drop its NpuLock, or load the worker with LockPolicy::None under it".into(),
-        ),
         Some(pid) => (format!("process {pid}"), format!("end process {pid}, or wait longer")),
         None => ("another process".into(), "end it, or wait longer".into()),
     };
@@ -234,7 +253,7 @@ mod tests {
         for policy in [LockPolicy::Fail, LockPolicy::Wait(Duration::from_millis(30))] {
             let error = take(policy).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Busy);
-            assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+            assert!(error.to_string().contains("this process"), "{error}");
             assert!(error.hint().unwrap().starts_with("drop it"), "{error}");
         }
         std::thread::scope(|scope| {
@@ -245,6 +264,19 @@ mod tests {
         });
         // Nobody's number stays.
         assert_eq!(std::fs::read(dir.path().join(NAME)).unwrap(), b"");
+    }
+
+    /// As of a container that shares the directory: its numbers are the same as ours.
+    #[test]
+    fn another_process_of_our_own_number_is_another_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        std::fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+        let other = File::open(&path).unwrap();
+        other.lock().unwrap();
+        let error = NpuLock::acquire_in(dir.path(), LockPolicy::Fail).unwrap_err();
+        assert!(!error.to_string().contains("NpuLock"), "{error}");
+        assert!(error.hint().unwrap().contains("wait longer"), "{error}");
     }
 
     #[test]
