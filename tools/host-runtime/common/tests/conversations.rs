@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Board, Speaks, tutor_nano};
 use rkllm::cpu::{Engine, EngineOptions};
-use rkllm::model::{Checkpoint, Load, WeightOptions};
+use rkllm::model::{Checkpoint, Load, Tokenizer, WeightOptions};
 use rkllm::npu::{Flow, Input, NpuModel, NpuOptions, NpuSampling, RunOptions, Runtime};
 use rkllm::{Backend, Error, ErrorKind};
 
@@ -42,6 +42,83 @@ fn a_full_context_drops_what_was_there_before_the_question() {
     assert_eq!(error.kind(), ErrorKind::Runtime, "{error}");
     assert_eq!(npu.kv_cache_sizes().unwrap(), [96]);
     assert_eq!(run(&mut npu, Input::tokens(vec![9; 66])).unwrap(), 30 + 66 + 1);
+    // As long as the context: nothing else is left.
+    let mut npu = options(&board).with_n_keep(0).load(board.pointer()).unwrap();
+    assert_eq!(run(&mut npu, Input::tokens(vec![5; 40])).unwrap(), 41);
+    assert_eq!(run(&mut npu, Input::tokens(vec![7; 96])).unwrap(), 97);
+}
+
+/// Nor while it is answered, as long as something else may go.
+#[test]
+fn an_answer_that_fills_the_context_drops_what_was_there_before_its_question() {
+    let board = Board::new(Speaks::V1_3);
+    let mut npu =
+        options(&board).with_n_keep(0).with_ignore_eos(true).load(board.pointer()).unwrap();
+    assert_eq!(run(&mut npu, Input::tokens(vec![5; 40])).unwrap(), 41);
+    let answer = |npu: &mut NpuModel, question: usize, new: usize| {
+        let options = history().with_max_new_tokens(new);
+        let report =
+            npu.run(Input::tokens(vec![7; question]), &options, |_| Flow::Continue).unwrap();
+        assert_eq!(report.tokens, new);
+        npu.kv_cache_sizes().unwrap()[0]
+    };
+    // Of the 41 the older half goes, once.
+    assert_eq!(answer(&mut npu, 50, 20), 41 - 21 + 50 + 20);
+    // Alone in the context, question and answer lose theirs.
+    npu.clear_kv_cache(false).unwrap();
+    assert_eq!(answer(&mut npu, 90, 20), 90 + 20 - 97 / 2);
+}
+
+/// A template may write less of an earlier answer than was said: what is kept whole is the question, not what begins
+/// where the answer ended.
+#[test]
+fn a_question_after_a_history_that_the_template_shortens_is_not_cut() {
+    let board = Board::new(Speaks::V1_3);
+    for file in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"] {
+        std::os::unix::fs::symlink(tutor_nano().join(file), board.dir().join(file)).unwrap();
+    }
+    let settings = std::fs::read_to_string(tutor_nano().join("tokenizer_config.json")).unwrap();
+    let mut settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    settings["chat_template"] =
+        "{% for m in messages %}{% if m['role'] == 'user' %}Q: {{ m['content'] }}\n\
+         {% else %}A.\n{% endif %}{% endfor %}A:"
+            .into();
+    board.write("tokenizer_config.json", &settings.to_string());
+    let pointer = board.write("m.rkllm", "model = .\n");
+    let mut npu = options(&board).with_n_keep(2).with_ignore_eos(true).load(pointer).unwrap();
+    let tokenizer = Tokenizer::open(tutor_nano()).unwrap();
+    let count = |text: &str| tokenizer.encode(text).unwrap().len();
+    let (first, question) = ("Hola. ".repeat(9), "What is the unit of pressure? ".repeat(9));
+    let asked = count(&question);
+    let written = count(&format!("Q: {first}\nA.\nQ: {question}\nA:"));
+    assert!(written > 96 && asked < 80, "{asked} of {written}");
+    npu.run(first.as_str(), &history().with_max_new_tokens(60), |_| Flow::Continue).unwrap();
+    let said = npu.kv_cache_sizes().unwrap()[0];
+    assert!(60 < said && said < 96, "{said}");
+    let left = run(&mut npu, question.as_str()).unwrap();
+    assert!(left > asked, "{left} positions for {asked} of the question");
+}
+
+/// `n_keep` below zero keeps the system prompt, but for what another text made another token of.
+#[test]
+fn a_system_prompt_that_runs_into_the_question_is_kept_as_far_as_it_goes() {
+    let board = Board::new(Speaks::V1_3);
+    let (system, prefix) = ("You are a teacher of physics. ", "Question: ");
+    let tokenizer = Tokenizer::open(tutor_nano()).unwrap();
+    let ids = |text: &str| tokenizer.encode_with_special_tokens(text).unwrap();
+    let (alone, within) = (ids(system), ids(&format!("{system}{prefix}Hola\n")));
+    let kept = alone.iter().zip(&within).take_while(|(a, b)| a == b).count();
+    assert!(0 < kept && kept < alone.len(), "{kept} of {}", alone.len());
+    let mut npu = options(&board).load(board.pointer()).unwrap();
+    npu.set_chat_template(system, prefix, "\n").unwrap();
+    let before = run(&mut npu, "Hola").unwrap();
+    let goes = (before - kept).div_ceil(2);
+    let question = 96 - before + goes;
+    let left = run(&mut npu, Input::tokens(vec![7; question])).unwrap();
+    assert_eq!(left, before - goes + question + 1);
+    // All of it is kept, or the next question would be without the rest.
+    npu.clear_kv_cache(true).unwrap();
+    assert_eq!(npu.kv_cache_sizes().unwrap(), [0]);
 }
 
 #[test]

@@ -43,9 +43,17 @@ fn the_file_says_what_it_is() {
         for name in functions {
             assert!(file.functions.contains(*name), "{name}");
         }
-        let bytes = std::fs::read(board.library()).unwrap();
-        let text = b"host stand-in by rkllm, not Rockchip's";
-        assert!(bytes.windows(text.len()).any(|window| window == text));
+        assert!(file.stand_in);
+        // Whoever changes the version does not make it Rockchip's.
+        let mut bytes = std::fs::read(board.library()).unwrap();
+        let text = b"RKLLM SDK (version: ";
+        let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
+        bytes[at + 25..at + 159].fill(0);
+        let changed = board.dir().join("changed.so");
+        std::fs::write(&changed, bytes).unwrap();
+        let file = rkllm_sys::LibraryFile::open(&changed).unwrap();
+        assert_eq!(file.rkllm.unwrap().to_string(), version);
+        assert!(file.stand_in);
     }
 }
 

@@ -184,7 +184,7 @@ fn calls_follow_the_end_that_was_told() {
     let handle = open_with(&functions, lingers);
     for _ in 0..3 {
         let ended = AtomicUsize::new(0);
-        begin(&functions, handle, 1, true, (&raw const ended).cast_mut().cast());
+        assert_eq!(begin(&functions, handle, 1, true, (&raw const ended).cast_mut().cast()), 0);
         while ended.load(Ordering::SeqCst) == 0 {
             std::thread::sleep(Duration::from_micros(200));
         }

@@ -29,7 +29,9 @@ const QUESTION: &str = "What is the unit of pressure?";
 fn main() {
     serve_if_asked();
     if std::env::args().any(|argument| argument == "--list") {
-        println!("every_fault: test\nfloods: test\nas_without_a_worker: test");
+        println!(
+            "every_fault: test\nfloods: test\nas_without_a_worker: test\nas_if_not_asked: test"
+        );
         return;
     }
     // A worker is another program, which a processor that is emulated for one process cannot start.
@@ -42,6 +44,7 @@ fn main() {
         runs_that_fail(speaks);
         floods(speaks);
         as_without_a_worker(speaks);
+        as_if_not_asked(speaks);
     }
     println!("ok: every fault on both ABIs");
 }
@@ -186,4 +189,27 @@ fn as_without_a_worker(speaks: Speaks) {
         .load(&bench.model)
         .unwrap();
     assert_eq!(here.generate(QUESTION, &RunOptions::default()).unwrap().0, said);
+}
+
+/// What fails before it says anything leaves no question without an answer in the conversation.
+fn as_if_not_asked(speaks: Speaks) {
+    let bench = Bench::new(speaks);
+    let history = RunOptions::default().with_history(true);
+    let ask = |worker: &mut Worker, text: &str| worker.generate(text, &history).map(|said| said.0);
+    for fault in ["error-state", "fail-run", "oom-run"] {
+        let mut worker = bench.load(bench.failing(fault)).unwrap();
+        let happened = bench.board.dir().join("happened");
+        std::fs::write(&happened, "").unwrap();
+        let first = ask(&mut worker, "Hola").unwrap();
+        let before = worker.kv_cache_sizes().unwrap();
+        std::fs::remove_file(&happened).unwrap();
+        ask(&mut worker, QUESTION).unwrap_err();
+        assert_eq!(worker.kv_cache_sizes().unwrap(), before, "{fault}");
+        let second = ask(&mut worker, QUESTION).unwrap();
+        let after = worker.kv_cache_sizes().unwrap();
+        worker.clear_kv_cache(false).unwrap();
+        assert_eq!(ask(&mut worker, "Hola").unwrap(), first);
+        assert_eq!(ask(&mut worker, QUESTION).unwrap(), second, "{fault}");
+        assert_eq!(worker.kv_cache_sizes().unwrap(), after, "{fault}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use rkllm::{Error, ErrorKind, Result};
 use rkllm_sys::v1_3::{LLMCallState, RKLLMResult};
@@ -63,6 +64,7 @@ struct Frame {
 impl Drop for Frame {
     fn drop(&mut self) {
         INSIDE.set(self.outer);
+        compiler_fence(Ordering::SeqCst);
     }
 }
 
@@ -93,6 +95,8 @@ pub(super) fn is_inside_any() -> bool {
 /// Calls as from a run or callback of a model.
 pub(super) fn inside<T>(number: u64, call: impl FnOnce() -> T) -> T {
     let frame = Frame { number, outer: INSIDE.get() };
+    // A signal handler on this thread that finds the frame finds it whole.
+    compiler_fence(Ordering::SeqCst);
     INSIDE.set(&raw const frame);
     call()
 }

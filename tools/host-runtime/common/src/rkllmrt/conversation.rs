@@ -38,6 +38,8 @@ pub(super) struct Begun {
     pub(super) items: Vec<Item>,
     /// The conversation, if all items are what the template makes of it.
     pub(super) messages: Option<Vec<Message>>,
+    /// Where among the items this input begins.
+    pub(super) from: usize,
 }
 
 /// What there was before.
@@ -80,7 +82,8 @@ impl Composer<'_> {
         if all.is_empty() {
             return Err(Error::new(ErrorKind::Input, "the input is empty"));
         }
-        Ok(Begun { items: all, messages: None })
+        let from = before.items.len().min(all.len() - 1);
+        Ok(Begun { items: all, messages: None, from })
     }
 
     fn tokens(&self, ids: &[i32]) -> Result<Vec<Item>> {
@@ -143,7 +146,15 @@ impl Composer<'_> {
         if items.is_empty() {
             return Err(Error::new(ErrorKind::Input, "the prompt is empty"));
         }
-        Ok(Begun { items, messages: media.is_empty().then_some(messages) })
+        let from = match before.messages {
+            // Templates may write what was said before in another way than it was: without its thoughts, say.
+            Some(former) if !items.starts_with(before.items) => {
+                self.before_a_message(former, role, thinking, &items)
+            }
+            _ => before.items.len(),
+        };
+        let from = from.min(items.len() - 1);
+        Ok(Begun { items, messages: media.is_empty().then_some(messages), from })
     }
 
     pub(super) fn system(&self) -> Vec<Message> {
@@ -187,24 +198,44 @@ impl Composer<'_> {
         wrapped.collect::<Vec<_>>().join("\n")
     }
 
-    /// Items that stand before the first question: the system prompt's.
+    /// Items that stand before the first question and that the next one, of a sequence cut there, goes on after.
     pub(super) fn system_len(&self, items: &[Item]) -> usize {
-        if let Some(frame) = &self.settings.frame {
+        let shared = self.system_shared(items);
+        match &self.settings.frame {
             // All of it or nothing: what follows would not be given the rest.
-            let system = self.encode(&frame.system, &[], true).unwrap_or_default();
-            return if items.starts_with(&system) { system.len() } else { 0 };
+            Some(frame) if shared < self.system_of(frame).len() => 0,
+            _ => shared,
         }
-        let encoded = |question: &str| {
-            let mut messages = self.system();
-            messages.push(Message::user(question));
-            let text = self.render(&messages, false);
+    }
+
+    /// Items of the system prompt, as many of the first as are the same however the text goes on.
+    pub(super) fn system_shared(&self, items: &[Item]) -> usize {
+        match &self.settings.frame {
+            Some(frame) => common(&self.system_of(frame), items),
+            None => self.before_a_message(&self.system(), "user", false, items),
+        }
+    }
+
+    fn system_of(&self, frame: &Frame) -> Vec<Item> {
+        self.encode(&frame.system, &[], true).unwrap_or_default()
+    }
+
+    /// How many of the first items are what the template writes before a message that follows `former`.
+    fn before_a_message(
+        &self,
+        former: &[Message],
+        role: &str,
+        thinking: bool,
+        items: &[Item],
+    ) -> usize {
+        let encoded = |text: &str| {
+            let all = [former, &messages(role, text)].concat();
+            let text = self.render(&all, thinking);
             text.and_then(|text| self.encode(&text, &[], false)).unwrap_or_default()
         };
-        let common = |a: &[Item], b: &[Item]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
-        // Where the two questions are the first difference, what comes before is not of them.
+        // Where the two texts are the first difference, what comes before is not of them.
         let (one, other) = (encoded("0"), encoded("Q"));
-        let shared = common(&one, &other);
-        common(&one[..shared], items)
+        common(&one[..common(&one, &other)], items)
     }
 
     /// Tokens of text, with rows of media in the place of their markers.
@@ -258,6 +289,11 @@ impl Composer<'_> {
         }
         Ok(ids.into_iter().map(Item::Token).collect())
     }
+}
+
+/// How many of the first items are the same.
+fn common(a: &[Item], b: &[Item]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 /// The messages of an input: a tool's results are an array of them.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rkllm::{Error, ErrorKind, Result};
 use rkllm_sys::v1_3::{LLMCallState, RKLLMPerfStat};
 
-use super::conversation::Composer;
+use super::conversation::{Begun, Composer};
 use super::events::{Listener, Said, Told};
 use super::fault::{Faults, Trouble};
 use super::lane::{self, Lane};
@@ -32,7 +32,7 @@ pub(super) struct Run<'a> {
     pub(super) cache: Option<&'a PromptCache>,
     pub(super) faults: Faults,
     pub(super) is_aborted: &'a dyn Fn() -> bool,
-    /// Called before the end is told.
+    /// Called before the end is told, and when the callback has paused.
     pub(super) ends: &'a dyn Fn(),
     /// Told the positions of each place whenever they change.
     pub(super) count: &'a dyn Fn(usize, usize),
@@ -64,6 +64,8 @@ struct Answer {
     sampler: Sampler,
     decoder: Decoder,
     logits: Vec<f32>,
+    /// Where in the sequence the input begins that it answers.
+    question: usize,
     /// Where it begins in the tokens.
     begins: usize,
     tokens: Vec<u32>,
@@ -114,7 +116,7 @@ impl Run<'_> {
     ) -> Result<End, Failure> {
         let from = self.begin(lanes, inputs)?;
         match self.params.mode {
-            Mode::Generate => self.generate(lanes, figures),
+            Mode::Generate => self.generate(lanes, &from, figures),
             mode => self.outputs(&mut lanes[0], from[0], mode, figures),
         }
     }
@@ -134,30 +136,32 @@ impl Run<'_> {
             .zip(inputs)
             .map(|(lane, input)| lane.compose(&self.composer, input, keep))
             .collect::<Result<_>>()?;
-        for (begun, from) in &composed {
-            let new = begun.items.len() - from;
+        for Begun { items, from, .. } in &composed {
+            let new = items.len() - from;
             // Only what was there before may go, and of that not what is to be kept.
-            let fits = || {
-                let kept = lane::kept(self.n_keep, &begun.items, &self.composer).min(*from);
-                keep && new <= context / 4 * 3 && kept + new <= context
+            let stays = || match keep {
+                true => lane::kept(self.n_keep, items, &self.composer).min(*from),
+                false => *from,
             };
-            if begun.items.len() > context && !fits() {
-                let message = format!(
-                    "the prompt has {} tokens, max_context_len is {context}",
-                    begun.items.len()
-                );
+            if items.len() > context && stays() + new > context {
+                let message = match stays() {
+                    0 => format!("the prompt has {new} tokens, max_context_len is {context}"),
+                    stays => format!(
+                        "the prompt has {new} tokens and {stays} before it are kept, max_context_len is {context}"
+                    ),
+                };
                 return Err(Error::new(ErrorKind::Context, message));
             }
         }
         let mut starts = Vec::new();
-        for (lane, (begun, from)) in lanes.iter_mut().zip(composed) {
+        for (lane, begun) in lanes.iter_mut().zip(composed) {
+            let mut start = begun.from;
             let wanted = match self.params.mode {
                 Mode::Generate => usize::MAX,
-                _ => from,
+                _ => start,
             };
-            let new = begun.items.len() - from;
+            let new = begun.items.len() - start;
             lane.begin(begun, wanted, keep, self.cache)?;
-            let mut start = from;
             while lane.sequence.items().len() > context {
                 start -= lane.shift(self.n_keep, start, &self.composer)?;
             }
@@ -207,13 +211,21 @@ impl Run<'_> {
         }
         let said = self.listener.tell(&[told], LLMCallState::RKLLM_RUN_NORMAL);
         let paused = said == Said::Pause;
+        if paused {
+            (self.ends)();
+        }
         lane.end("", self.params.keep_history, paused);
         Ok(if paused { End::Paused } else { End::Finished })
     }
 
-    fn generate(&self, lanes: &mut [Lane], figures: &mut Figures) -> Result<End, Failure> {
+    fn generate(
+        &self,
+        lanes: &mut [Lane],
+        questions: &[usize],
+        figures: &mut Figures,
+    ) -> Result<End, Failure> {
         let begun = Instant::now();
-        let answers = self.prefill(lanes, figures);
+        let answers = self.prefill(lanes, questions, figures);
         figures.prefill_ms = milliseconds(begun);
         let keep = self.params.keep_history;
         let Some(mut answers) = answers? else {
@@ -224,6 +236,10 @@ impl Run<'_> {
         let begun = Instant::now();
         let end = self.decode(lanes, &mut answers, figures);
         figures.generate_ms = milliseconds(begun);
+        if end.is_err() && figures.generated == 0 {
+            // Nothing was told: `run` takes the input back.
+            return end;
+        }
         let paused = matches!(end, Ok(End::Paused));
         for (lane, answer) in lanes.iter_mut().zip(&mut answers) {
             if !paused {
@@ -238,9 +254,14 @@ impl Run<'_> {
     }
 
     /// Computes the prompts; `None` if the run was aborted.
-    fn prefill(&self, lanes: &mut [Lane], figures: &mut Figures) -> Result<Option<Vec<Answer>>> {
+    fn prefill(
+        &self,
+        lanes: &mut [Lane],
+        questions: &[usize],
+        figures: &mut Figures,
+    ) -> Result<Option<Vec<Answer>>> {
         let mut answers = Vec::new();
-        for lane in lanes.iter_mut() {
+        for (lane, &question) in lanes.iter_mut().zip(questions) {
             let computed = rkllm::Backend::position(&lane.sequence.engine);
             figures.prefill_tokens += lane.sequence.items().len() - computed;
             let mut logits = Vec::new();
@@ -253,6 +274,7 @@ impl Run<'_> {
                 sampler: Sampler::new(self.sampling, sampling::seed())?,
                 decoder: Decoder::new(self.skip_special),
                 logits,
+                question,
                 begins: tokens.len(),
                 tokens,
                 text: String::new(),
@@ -297,13 +319,14 @@ impl Run<'_> {
                 false => LLMCallState::RKLLM_RUN_NORMAL,
             };
             if self.listener.tell(&told, state) == Said::Pause {
+                (self.ends)();
                 return Ok(End::Paused);
             }
             for (lane, answer) in lanes.iter_mut().zip(answers.iter_mut()) {
                 if answer.done || answer.new >= self.limit {
                     continue;
                 }
-                if !self.room(lane)? {
+                if !self.room(lane, &mut answer.question)? {
                     answer.new = self.limit;
                     continue;
                 }
@@ -317,8 +340,9 @@ impl Run<'_> {
         Ok(End::Finished)
     }
 
-    /// Room for the token that waits: in a conversation the window shifts, elsewhere the answer ends.
-    fn room(&self, lane: &mut Lane) -> Result<bool> {
+    /// Room for the token that waits: in a conversation the window shifts, over the question only when nothing that may
+    /// go is left before it; elsewhere the answer ends.
+    fn room(&self, lane: &mut Lane, question: &mut usize) -> Result<bool> {
         let context = self.loaded.context();
         if lane.sequence.items().len() <= context {
             return Ok(true);
@@ -326,7 +350,11 @@ impl Run<'_> {
         if !self.params.keep_history {
             return Ok(false);
         }
-        lane.shift(self.n_keep, usize::MAX, &self.composer)?;
+        if *question > lane::kept(self.n_keep, lane.sequence.items(), &self.composer) {
+            *question -= lane.shift(self.n_keep, *question, &self.composer)?;
+        } else {
+            lane.shift(self.n_keep, usize::MAX, &self.composer)?;
+        }
         Ok(lane.sequence.items().len() <= context)
     }
 

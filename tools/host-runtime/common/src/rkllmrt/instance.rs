@@ -28,7 +28,7 @@ use super::sequence::Sequence;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The same in a callback of another handle: two that destroy each other's would wait for each other.
 const PATIENCE_INSIDE: Duration = Duration::from_secs(1);
-/// How long a call waits for a run whose end has been told to return.
+/// How long a call waits for a run to return whose end has been told, or which the callback has paused.
 const PATIENCE_TOLD: Duration = Duration::from_secs(3);
 
 /// A model, its sequences and who is told of them.
@@ -189,6 +189,7 @@ impl Instance {
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.run(lanes, inputs)));
         let done = ran.unwrap_or_else(|_| {
             lanes.iter_mut().for_each(Lane::forget);
+            self.sizes.iter().for_each(|size| size.store(0, Ordering::SeqCst));
             Err(Failure::Error(Error::new(ErrorKind::Runtime, "the stand-in contradicts itself")))
         });
         match done {
@@ -221,7 +222,7 @@ impl Instance {
     /// The state, for calls that are not for during a run: waiting for one could be waiting for oneself.
     fn idle(&self) -> Result<MutexGuard<'_, State>> {
         let busy = || Error::new(ErrorKind::Input, "not during a run");
-        // Another thread knows of the end by its callback before the run has returned.
+        // Another thread knows of the end or the pause by its callback before the run has returned.
         let ends = || !is_inside(self.number) && self.queue.is_ending();
         if self.queue.is_running() && !(ends() && self.queue.wait_idle(PATIENCE_TOLD)) {
             return Err(busy());

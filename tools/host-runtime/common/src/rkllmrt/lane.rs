@@ -38,20 +38,18 @@ impl Lane {
         Self { sequence, messages: None, keeps: false, paused: false, former: None }
     }
 
-    /// What the sequence will be with this input; nothing is changed yet. With it, where the input begins.
+    /// What the sequence will be with this input; nothing is changed yet.
     pub(super) fn compose(
         &self,
         composer: &Composer<'_>,
         input: RunInput,
         keep_history: bool,
-    ) -> Result<(Begun, usize)> {
+    ) -> Result<Begun> {
         let goes_on = self.paused || (keep_history && self.keeps);
         let items = if goes_on { self.sequence.items() } else { &[] };
         let messages = self.messages.as_deref().filter(|_| goes_on);
         let before = Before { items, messages, paused: self.paused };
-        let begun = composer.begin(before, input)?;
-        let from = items.len().min(begun.items.len().saturating_sub(1));
-        Ok((begun, from))
+        composer.begin(before, input)
     }
 
     /// Puts it in place. Outputs are wanted of the items from `wanted` on.
@@ -96,12 +94,14 @@ impl Lane {
         self.former = None;
     }
 
-    /// As if the input had not come, if its prompt failed: it would stand there without an answer.
+    /// As if the input had not come, if it failed before anything was told: it would stand there without an answer.
     pub(super) fn undo(&mut self) {
         let Some(former) = self.former.take() else { return };
         let Former { items, messages, keeps, paused } = former;
         // What the cache has lost of them is computed again with the next input.
-        if items.is_empty() || self.sequence.set(items, usize::MAX).is_err() {
+        if items.is_empty() {
+            self.sequence.clear();
+        } else if self.sequence.set(items, usize::MAX).is_err() {
             return self.forget();
         }
         (self.messages, self.keeps, self.paused) = (messages, keeps, paused);
@@ -172,5 +172,5 @@ impl Lane {
 
 /// Positions at the beginning that a full context keeps: `n_keep`, or those of the system prompt.
 pub(super) fn kept(n_keep: i32, items: &[Item], composer: &Composer<'_>) -> usize {
-    usize::try_from(n_keep).unwrap_or_else(|_| composer.system_len(items))
+    usize::try_from(n_keep).unwrap_or_else(|_| composer.system_shared(items))
 }

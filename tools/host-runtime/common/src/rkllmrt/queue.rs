@@ -64,12 +64,15 @@ impl Queue {
         line.came == line.went + 1 && self.told.load(Ordering::SeqCst) == line.came
     }
 
-    /// Ends the run under way; false if there is none.
+    /// Ends the run under way; false if there is none. One whose end was told is over for who heard of it: where
+    /// another waits behind it, that one ends.
     pub(super) fn abort(&self) -> bool {
         let line = self.lock();
         let running = line.came > line.went;
         if running {
-            self.aborted.fetch_max(line.went + 1, Ordering::SeqCst);
+            let first = line.went + 1;
+            let is_over = self.told.load(Ordering::SeqCst) == first && line.came > first;
+            self.aborted.fetch_max(first + u64::from(is_over), Ordering::SeqCst);
         }
         running
     }

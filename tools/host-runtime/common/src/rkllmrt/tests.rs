@@ -1,6 +1,7 @@
 //! Of the parts that need no library to be loaded.
 
 use super::SamplingParams;
+use super::events::c_text;
 use super::queue::Queue;
 use super::sampling::Sampler;
 
@@ -104,7 +105,20 @@ fn runs_go_in_the_order_they_came_and_an_abort_ends_one() {
     let turn = queue.wait(second);
     assert!(!turn.is_aborted(), "the abort was the first one's");
     drop(turn);
+    // The end of the third is told: who heard of it means the fourth.
+    let (third, fourth) = (queue.join().unwrap(), queue.join().unwrap());
+    let turn = queue.wait(third);
+    turn.tells_its_end();
+    assert!(queue.abort());
+    drop(turn);
+    assert!(queue.wait(fourth).is_aborted());
     assert!(!queue.is_running() && !queue.abort());
     assert!(queue.close() && !queue.close() && queue.join().is_none());
     assert!(queue.wait_idle(std::time::Duration::ZERO));
+}
+
+#[test]
+fn a_generated_nul_does_not_end_the_text() {
+    assert_eq!(c_text(b"a\0b\0").as_bytes(), b"ab");
+    assert_eq!(c_text(b"\0").as_bytes(), b"");
 }

@@ -5,6 +5,10 @@
 #[macro_export]
 macro_rules! export_shared {
     ($sys:ident, running: $running:literal, idle: $idle:literal) => {
+        /// What tells the file from Rockchip's, whatever its version text is changed to.
+        #[used]
+        static STAND_IN: [u8; 38] = *b"host stand-in by rkllm, not Rockchip's";
+
         /// Frees a model; a run under way is ended first.
         #[unsafe(no_mangle)]
         pub extern "C" fn rkllm_destroy(handle: $sys::LLMHandle) -> c_int {
