@@ -10,8 +10,12 @@ fn tutor_nano() -> PathBuf {
 }
 
 fn spawn(model: &Path, args: &[&str]) -> PtySession {
+    spawn_with(model, args, &[])
+}
+
+fn spawn_with(model: &Path, args: &[&str], environment: &[(&str, &str)]) -> PtySession {
     let mut command = Command::new(env!("CARGO_BIN_EXE_engineering-tutor"));
-    command.arg(model).args(args).env("LC_ALL", "C.UTF-8");
+    command.arg(model).args(args).env("LC_ALL", "C.UTF-8").envs(environment.iter().copied());
     let mut session = spawn_command(command, Some(120_000)).expect("a pseudo-terminal");
     session.exp_string("> ").expect("the first prompt");
     session
@@ -85,7 +89,9 @@ fn statistics_schemes_and_saving() {
 fn ctrl_c_stops_the_answer_and_not_the_program() {
     let folder = tempfile::tempdir().unwrap();
     never_ending(folder.path());
-    let mut session = spawn(folder.path(), &["--lang", "en", "--max-tokens", "100000"]);
+    let slow = [("RKLLM_THREADS", "1"), ("RKLLM_KERNEL", "scalar")];
+    let endless = ["--lang", "en", "--max-tokens", "100000"];
+    let mut session = spawn_with(folder.path(), &endless, &slow);
     for question in ["Convert 5 m to mm.", "Which symbol do we use for the frequency?"] {
         session.send_line(question).unwrap();
         // Streaming: something is there long before the context of a thousand tokens is full.

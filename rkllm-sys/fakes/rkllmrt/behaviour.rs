@@ -61,7 +61,7 @@ pub(crate) struct Behaviour {
     pub(crate) no_embedding: bool,
     /// `late_token`: a token with its text and FINISH come 1 ms after the run returned, from another thread.
     pub(crate) late_token: bool,
-    /// `after_destroy`: every callback is called once more 5 ms after the handle was destroyed.
+    /// `after_destroy`: every callback is called once more 500 ms after the handle was destroyed.
     pub(crate) after_destroy: bool,
     /// `destroy_fails`: `rkllm_destroy` returns -1, and the library looks at what it was handed 5 ms later.
     pub(crate) destroy_fails: bool,

@@ -77,7 +77,10 @@ pub(crate) fn tell((callback, userdata): (Option<ResultCallback>, usize), batch:
     });
 }
 
-/// Every callback once more, 5 ms from now, when the handle is gone.
+/// How long after the end they come: whoever destroyed has forgotten the handle by then, on a busy machine too.
+const AFTER: Duration = Duration::from_millis(500);
+
+/// Every callback once more, when the handle is gone.
 ///
 /// # Safety
 /// The handle's callbacks are alive now.
@@ -102,7 +105,7 @@ pub(crate) unsafe fn call_back(handle: &Handle) {
         }
     };
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(AFTER);
         for userdata in [run, own, 0] {
             let userdata = userdata as *mut c_void;
             // SAFETY: functions of the caller's, which are never unloaded.

@@ -137,10 +137,13 @@ pub(crate) extern "C" fn rkllm_fake_alive() -> c_int {
 
 /// Marks a run as begun, or says why there can be none.
 fn begin(call: &str, handle: &Handle) -> bool {
+    // In this order, or an abort of the run that is seen to have begun would be lost.
+    if !handle.running.load(Ordering::SeqCst) {
+        handle.aborted.store(false, Ordering::SeqCst);
+    }
     if handle.running.swap(true, Ordering::SeqCst) {
         note(format!("VIOLATION {call} during a run"));
         return false;
     }
-    handle.aborted.store(false, Ordering::SeqCst);
     true
 }

@@ -69,6 +69,10 @@ fn stopping_and_dropping_end_the_thread() {
     // A cancellation reaches an answer whose thread may not have begun: a prompt is not computed.
     let (model, log) = counting(4096);
     let chat = model.chat().with_options(long(10)).start().unwrap();
+    log.lock().unwrap().before = Some(Box::new(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        Ok(())
+    }));
     let (chat, _) = chat.into_stream("x".repeat(4000)).unwrap().stop();
     assert!(chat.messages().is_empty());
     assert!(log.lock().unwrap().fed.len() < 900, "the prompt has a thousand chunks");

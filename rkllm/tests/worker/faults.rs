@@ -119,7 +119,7 @@ fn a_hang_that_hears_is_aborted_and_the_worker_lives() {
     for fake in BOTH {
         for ending in ["", "+abort_silent", "+abort_error"] {
             let bench = Bench::new(fake);
-            let limit = Duration::from_millis(1500);
+            let limit = Duration::from_secs(3);
             let mut worker = bench.load_with("", bench.options().with_first_token_limit(limit));
             bench.behave(&format!("hang{ending}"));
             let error = worker.generate("hi", &RunOptions::default()).unwrap_err();
@@ -158,7 +158,7 @@ fn a_hang_that_does_not_hear_is_killed() {
     let mut stream = worker.stream("hi", &RunOptions::default()).unwrap();
     assert_eq!(stream.next().unwrap().unwrap().text, "t0 ");
     // Until it has gone deaf: before its second token it would still hear.
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_secs(3));
     drop(stream);
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(!worker.is_alive());
@@ -172,9 +172,9 @@ fn a_hang_that_does_not_hear_is_killed() {
 
 fn slow_tokens_are_not_a_hang() {
     let bench = Bench::new(Fake::V1_3);
-    let limit = Duration::from_secs(2);
+    let limit = Duration::from_secs(4);
     let options = bench.options().with_first_token_limit(limit).with_token_limit(limit);
-    let mut worker = bench.load_with("slow=100+tokens=25", options);
+    let mut worker = bench.load_with("slow=100+tokens=45", options);
     let begun = Instant::now();
     // Nor is what the caller does between two tokens.
     let report = worker
@@ -186,7 +186,7 @@ fn slow_tokens_are_not_a_hang() {
         })
         .unwrap();
     assert!(begun.elapsed() > 2 * limit, "{:?}", begun.elapsed());
-    assert_eq!(report.tokens, 25);
+    assert_eq!(report.tokens, 45);
 }
 
 fn what_the_runtime_refuses_carries_its_lines() {

@@ -215,7 +215,7 @@ fn hostile_constraints_are_refused_or_harmless() {
         if let Err(error) = result {
             assert_eq!(error.kind(), ErrorKind::Input, "{name}: {error}");
         }
-        assert!(took < Duration::from_secs(20), "{name}: {took:?}");
+        assert!(took < Duration::from_secs(120), "{name}: {took:?}");
     }
 }
 

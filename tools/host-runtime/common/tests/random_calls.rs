@@ -345,12 +345,12 @@ macro_rules! face {
                     DONE.fetch_add(1, Ordering::SeqCst);
                     if sequence == sequences / 2 {
                         player.destroy_all(f);
-                        early = Some(Memory::now());
+                        early = Some(Memory::at_rest());
                     }
                 }
                 player.destroy_all(f);
                 DONE.store(u64::MAX, Ordering::SeqCst);
-                let (early, late) = (early.expect("a sequence"), Memory::now());
+                let (early, late) = (early.expect("a sequence"), Memory::at_rest());
                 println!("{sequences} sequences, {early:?}, then {late:?}, in KiB");
                 late.assert_not_beyond(&early);
             }

@@ -141,10 +141,27 @@ impl Memory {
         Self { heap: heap_kib(), files: files_kib() }
     }
 
+    /// When no run is under way: one whose own callback destroyed its handle holds its model until it has ended.
+    pub(crate) fn at_rest() -> Self {
+        let begun = std::time::Instant::now();
+        while runs() > 0 {
+            assert!(begun.elapsed().as_secs() < 60, "a run of a destroyed handle goes on");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Self::now()
+    }
+
     pub(crate) fn assert_not_beyond(&self, early: &Self) {
         assert!(self.heap < early.heap + Self::HEAP, "the heap: {early:?} became {self:?}");
         assert!(self.files < early.files + Self::FILES, "mapped files: {early:?} became {self:?}");
     }
+}
+
+/// Threads of `rkllm_run_async`, by their names.
+fn runs() -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let name = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("comm"));
+    threads.filter_map(|thread| name(thread).ok()).filter(|n| n.trim() == "rkllm-host-run").count()
 }
 
 #[cfg(not(target_env = "gnu"))]
