@@ -80,7 +80,7 @@ pub(super) fn of(seen: &Seen) -> Content {
 
 /// Says what a file is that is no model, and what to do.
 ///
-/// `folder` is the one it lies in.
+/// `folder` is the one it lies in, where that is known.
 pub(super) fn explain(found: &mut VendorFile, seen: &Seen, folder: Option<&Path>) {
     let (id, message, advice) = match found.content {
         Content::Opaque => {
@@ -146,16 +146,18 @@ pub(super) fn explain(found: &mut VendorFile, seen: &Seen, folder: Option<&Path>
 /// path.
 fn host_pointer(start: &[u8], folder: Option<&Path>) -> Option<String> {
     let text = std::str::from_utf8(start).ok()?;
-    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
-    let first = lines.next()?;
-    let pairs: Vec<_> = lines.map(|line| line.split_once('=')).collect::<Option<_>>()?;
-    // Of a text whatever, a line could look so: this one names what is there.
-    let bare = |path: &&str| folder.is_some_and(|folder| folder.join(path).is_dir());
-    let named = first.split_once('=').into_iter().chain(pairs).rfind(|(k, _)| k.trim() == "model");
-    let value = match named {
-        Some((_, value)) => value.trim(),
-        None => Some(first).filter(bare)?,
-    };
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let mut value = None;
+    for (number, line) in lines.enumerate() {
+        value = match line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
+            Some(("model", path)) => Some(path),
+            Some(("dtype" | "context_limit" | "tokenizer" | "embedding", _)) => value,
+            // Of a text whatever, the first line could look so: this one names what is there.
+            None if number == 0 && folder.is_some_and(|f| f.join(line).is_dir()) => Some(line),
+            _ => return None,
+        };
+    }
+    let value = value?;
     let plain = !value.is_empty() && value.len() <= 200 && !value.contains(char::is_control);
     let whole = || folder.map_or(value.into(), |folder| folder.join(value)).display().to_string();
     plain.then(whole)

@@ -198,7 +198,7 @@ pub fn inspect_with_progress(
             .with_hint("name a .rkllm file"));
     }
     let file = File::open(path).map_err(|error| Error::io(path, "open", error))?;
-    let mut found = look(file, about.len(), path, options, progress)
+    let mut found = look(file, about.len(), &file_name(path), path.parent(), options, progress)
         .map_err(|error| error.about(path.display().to_string()))?;
     if found.verdict() != Verdict::NotAModel {
         judge::beside(&mut found, path, &about);
@@ -217,7 +217,7 @@ pub fn inspect_reader(
     name: &str,
     options: &InspectOptions,
 ) -> Result<VendorFile> {
-    look(reader, size, Path::new(name), options, &mut |_, _| ControlFlow::Continue(()))
+    look(reader, size, name, None, options, &mut |_, _| ControlFlow::Continue(()))
         .map_err(|error| error.about(name))
 }
 
@@ -228,11 +228,11 @@ fn file_name(path: &Path) -> String {
 fn look(
     reader: impl Read + Seek,
     size: u64,
-    path: &Path,
+    name: &str,
+    folder: Option<&Path>,
     options: &InspectOptions,
     progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<VendorFile> {
-    let name = &file_name(path);
     let seen = read::read(reader, size, options.deep, progress)?;
     let mut found = VendorFile {
         size,
@@ -245,7 +245,7 @@ fn look(
         strings: seen.strings.samples().to_vec(),
     };
     if found.verdict() == Verdict::NotAModel {
-        content::explain(&mut found, &seen, path.parent());
+        content::explain(&mut found, &seen, folder);
         judge::unfinished(&mut found, name);
     } else {
         judge::facts(&mut found, &seen, name);

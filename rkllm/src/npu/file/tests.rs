@@ -216,6 +216,8 @@ fn files_that_are_something_else() {
         (b"dtype = w8a8\nmodel = nano", Content::Text, "host_pointer", "nano"),
         (b"./\ncontext_limit = 64\n", Content::Text, "host_pointer", "/./"),
         (b"no/such/directory\n", Content::Text, "text", "no/such"),
+        (b"name = resnet\nmodel = resnet50\n", Content::Text, "text", "resnet"),
+        (b"Error: not found\nmodel = nano\n", Content::Text, "text", "not found"),
         (b"model =\n", Content::Text, "text", "model ="),
         (b"\x0cEntry \x1b[2J", Content::Opaque, "too_small", "few"),
         (b"GGUF\x03\0\0\0", Content::Gguf, "gguf", "rkllm-toolkit"),

@@ -1,8 +1,8 @@
 //! One NPU process at a time, on the whole machine.
 
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -64,17 +64,28 @@ pub struct NpuLock {
     path: PathBuf,
 }
 
-/// What this process has locked. The number in a file does not tell: another container has the same ones.
-static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// A file, however its path is spelt: device and inode.
+type FileId = (u64, u64);
 
-fn held() -> MutexGuard<'static, Vec<PathBuf>> {
+/// What this process has locked. The number in a file does not tell: another container has the same ones.
+static HELD: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
+
+fn held() -> MutexGuard<'static, Vec<FileId>> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn id(about: io::Result<Metadata>) -> Option<FileId> {
+    about.ok().map(|about| (about.dev(), about.ino()))
+}
+
+fn is_held(path: &Path) -> bool {
+    id(std::fs::metadata(path)).is_some_and(|id| held().contains(&id))
 }
 
 /// A worker's error, if the program that started it holds what it waited for.
 pub(super) fn own(error: Error) -> Error {
-    let is_own = |path: &PathBuf| error.subject() == Some(&path.display().to_string());
-    if error.kind() == ErrorKind::Busy && held().iter().any(is_own) {
+    let is_own = error.subject().is_some_and(|path| is_held(Path::new(path)));
+    if error.kind() == ErrorKind::Busy && is_own {
         return error.with_hint(
             "this program holds an NpuLock: drop it, or load the worker with LockPolicy::None under it",
         );
@@ -114,7 +125,7 @@ impl NpuLock {
                 Err(TryLockError::Error(error)) => return Err(Error::io(&path, "lock", error)),
             }
         }
-        held().push(path.clone());
+        held().extend(id(file.metadata()));
         let lock = Self { file, path };
         // For whoever finds it taken. One that was opened for reading only is locked all the same.
         let _ = lock.sign();
@@ -136,10 +147,8 @@ impl Drop for NpuLock {
     fn drop(&mut self) {
         // A number that is left could be another process's by the time it is read.
         let _ = self.file.set_len(0);
-        let mut held = held();
-        if let Some(at) = held.iter().position(|path| *path == self.path) {
-            held.swap_remove(at);
-        }
+        let own = id(self.file.metadata());
+        held().retain(|id| Some(*id) != own);
     }
 }
 
@@ -219,9 +228,7 @@ fn busy(path: &Path, policy: LockPolicy) -> Error {
         _ => String::new(),
     };
     let (who, what) = match holder(path) {
-        _ if held().iter().any(|own| own == path) => {
-            ("this process, which holds an NpuLock".into(), "drop it".into())
-        }
+        _ if is_held(path) => ("this process, which holds an NpuLock".into(), "drop it".into()),
         Some(pid) => (format!("process {pid}"), format!("end process {pid}, or wait longer")),
         None => ("another process".into(), "end it, or wait longer".into()),
     };

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use common::{Board, Speaks, tutor_nano};
@@ -67,6 +68,24 @@ fn an_answer_that_fills_the_context_drops_what_was_there_before_its_question() {
     // Alone in the context, question and answer lose theirs.
     npu.clear_kv_cache(false).unwrap();
     assert_eq!(answer(&mut npu, 90, 20), 90 + 20 - 97 / 2);
+    // Where all is to be kept, it ends.
+    let mut npu =
+        options(&board).with_n_keep(96).with_ignore_eos(true).load(board.pointer()).unwrap();
+    let long = history().with_max_new_tokens(20);
+    let report = npu.run(Input::tokens(vec![7; 90]), &long, |_| Flow::Continue).unwrap();
+    assert_eq!(report.tokens, 96 - 90 + 1);
+}
+
+/// A file that points to the small model with another chat template.
+fn with_template(board: &Board, template: &str) -> PathBuf {
+    for file in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"] {
+        std::os::unix::fs::symlink(tutor_nano().join(file), board.dir().join(file)).unwrap();
+    }
+    let settings = std::fs::read_to_string(tutor_nano().join("tokenizer_config.json")).unwrap();
+    let mut settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    settings["chat_template"] = template.into();
+    board.write("tokenizer_config.json", &settings.to_string());
+    board.write("m.rkllm", "model = .\n")
 }
 
 /// A template may write less of an earlier answer than was said: what is kept whole is the question, not what begins
@@ -74,17 +93,9 @@ fn an_answer_that_fills_the_context_drops_what_was_there_before_its_question() {
 #[test]
 fn a_question_after_a_history_that_the_template_shortens_is_not_cut() {
     let board = Board::new(Speaks::V1_3);
-    for file in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"] {
-        std::os::unix::fs::symlink(tutor_nano().join(file), board.dir().join(file)).unwrap();
-    }
-    let settings = std::fs::read_to_string(tutor_nano().join("tokenizer_config.json")).unwrap();
-    let mut settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
-    settings["chat_template"] =
-        "{% for m in messages %}{% if m['role'] == 'user' %}Q: {{ m['content'] }}\n\
-         {% else %}A.\n{% endif %}{% endfor %}A:"
-            .into();
-    board.write("tokenizer_config.json", &settings.to_string());
-    let pointer = board.write("m.rkllm", "model = .\n");
+    let template = "{% for m in messages %}{% if m['role'] == 'user' %}Q: {{ m['content'] }}\n\
+                    {% else %}A.\n{% endif %}{% endfor %}A:";
+    let pointer = with_template(&board, template);
     let mut npu = options(&board).with_n_keep(2).with_ignore_eos(true).load(pointer).unwrap();
     let tokenizer = Tokenizer::open(tutor_nano()).unwrap();
     let count = |text: &str| tokenizer.encode(text).unwrap().len();
@@ -97,6 +108,24 @@ fn a_question_after_a_history_that_the_template_shortens_is_not_cut() {
     assert!(60 < said && said < 96, "{said}");
     let left = run(&mut npu, question.as_str()).unwrap();
     assert!(left > asked, "{left} positions for {asked} of the question");
+}
+
+/// Some templates write before the first question whether the model is to think.
+#[test]
+fn what_precedes_the_first_question_is_known_with_thoughts_and_without() {
+    let board = Board::new(Speaks::V1_3);
+    let template = "Think: {% if enable_thinking %}yes, in many words, then answer.{% else %}no.{% endif %}\n\
+                    Q: {{ messages[0]['content'] }}\nA:";
+    let mut npu = options(&board).load(with_template(&board, template)).unwrap();
+    let tokenizer = Tokenizer::open(tutor_nano()).unwrap();
+    for (thinking, words) in [(false, "no."), (true, "yes, in many words, then answer.")] {
+        run(&mut npu, Input::prompt("Hola").with_thinking(thinking)).unwrap();
+        npu.clear_kv_cache(true).unwrap();
+        let least = tokenizer.encode(&format!("Think: {words}\nQ")).unwrap().len();
+        let kept = npu.kv_cache_sizes().unwrap()[0];
+        assert!(kept >= least, "{kept} of {least}");
+        npu.clear_kv_cache(false).unwrap();
+    }
 }
 
 /// `n_keep` below zero keeps the system prompt, but for what another text made another token of.

@@ -322,10 +322,12 @@ fn text_is_what_its_tokens_decode_to() {
         })
         .unwrap();
         assert_eq!(ids.len(), 100);
-        let whole = tokenizer.decode(&ids).unwrap().replace('\0', "");
-        let Some(cut) = whole.strip_prefix(&text) else { panic!("{text:?} of {whole:?}, {ids:?}") };
-        let unfinished = cut.ends_with('\u{fffd}') && cut.chars().count() < 32;
-        assert!(cut.is_empty() || unfinished, "{cut:?} is missing of {whole:?}, {ids:?}");
+        let whole = |ids: &[u32]| tokenizer.decode(ids).unwrap().replace('\0', "");
+        // The last few tokens may have begun a character that none ended.
+        let told = (92..=100).rev().find(|&told| whole(&ids[..told]) == text);
+        let Some(told) = told else { panic!("{text:?} of {:?}, {ids:?}", whole(&ids)) };
+        let unfinished = whole(&ids).ends_with('\u{fffd}');
+        assert!(told == 100 || unfinished, "{told} tokens of {:?}, {ids:?}", whole(&ids));
         characters += text.chars().filter(|c| c.len_utf8() > 1 && *c != '\u{fffd}').count();
     }
     assert!(characters > 12, "{characters} characters of several bytes");

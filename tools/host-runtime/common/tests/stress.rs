@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Board, Memory, Speaks, tutor_nano};
+use common::{Board, Memory, RUNS, Speaks, tutor_nano};
 use rkllm_sys::v1_3::{self, Functions, LLMCallState, RKLLMResult};
 use rkllm_sys::{OpenOptions, Rkllm, RkllmApi, Search};
 
@@ -170,6 +170,8 @@ unsafe extern "C" fn lingers(
     state: LLMCallState,
 ) -> c_int {
     if state == LLMCallState::RKLLM_RUN_FINISH {
+        // `Memory::at_rest` knows runs by it.
+        assert_eq!(std::fs::read_to_string("/proc/thread-self/comm").unwrap().trim(), RUNS);
         // SAFETY: the test's own, which outlives the run.
         unsafe { &*userdata.cast::<AtomicUsize>() }.store(1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(100));

@@ -212,7 +212,11 @@ impl Composer<'_> {
     pub(super) fn system_shared(&self, items: &[Item]) -> usize {
         match &self.settings.frame {
             Some(frame) => common(&self.system_of(frame), items),
-            None => self.before_a_message(&self.system(), "user", false, items),
+            // Some templates write there whether the model is to think.
+            None => [false, true]
+                .map(|thinking| self.before_a_message(&self.system(), "user", thinking, items))
+                .into_iter()
+                .fold(0, usize::max),
         }
     }
 

@@ -163,7 +163,7 @@ impl Run<'_> {
             let new = begun.items.len() - start;
             lane.begin(begun, wanted, keep, self.cache)?;
             while lane.sequence.items().len() > context {
-                start -= lane.shift(self.n_keep, start, &self.composer)?;
+                start -= lane.shift(self.n_keep, start, 0, &self.composer)?;
             }
             starts.push(lane.sequence.items().len().saturating_sub(new));
         }
@@ -350,10 +350,16 @@ impl Run<'_> {
         if !self.params.keep_history {
             return Ok(false);
         }
-        if *question > lane::kept(self.n_keep, lane.sequence.items(), &self.composer) {
-            *question -= lane.shift(self.n_keep, *question, &self.composer)?;
+        let kept = lane::kept(self.n_keep, lane.sequence.items(), &self.composer);
+        if kept >= context {
+            return Ok(false);
+        }
+        // All that stays is computed again: not for a position or two at each token.
+        let least = context / 8;
+        if *question > kept {
+            *question -= lane.shift(self.n_keep, *question, least, &self.composer)?;
         } else {
-            lane.shift(self.n_keep, usize::MAX, &self.composer)?;
+            lane.shift(self.n_keep, usize::MAX, least, &self.composer)?;
         }
         Ok(lane.sequence.items().len() <= context)
     }

@@ -116,8 +116,8 @@ impl Lane {
         }
     }
 
-    /// Makes room in a full context: of what stands from the positions to keep up to `until`, the older half goes.
-    /// Returns how many that are.
+    /// Makes room in a full context: of what stands from the positions to keep up to `until`, the older half goes, and
+    /// at least `least` if there are so many. Returns how many go.
     ///
     /// # Errors
     /// [`ErrorKind::Context`] where nothing can go.
@@ -125,13 +125,18 @@ impl Lane {
         &mut self,
         n_keep: i32,
         until: usize,
+        least: usize,
         composer: &Composer<'_>,
     ) -> Result<usize> {
         let items = self.sequence.items();
         let (keep, len) = (kept(n_keep, items, composer), items.len());
         let span = until.min(len).saturating_sub(keep);
         // The token that was just chosen is not yet computed.
-        let goes = if until < len { span.div_ceil(2) } else { span / 2 };
+        let (half, most) = match until < len {
+            true => (span.div_ceil(2), span),
+            false => (span / 2, span.saturating_sub(1)),
+        };
+        let goes = half.max(least.min(most));
         if goes == 0 {
             let message =
                 format!("the context of {len} positions is full, of which {keep} are kept");

@@ -157,11 +157,13 @@ impl Memory {
     }
 }
 
-/// Threads of `rkllm_run_async`, by their names.
+/// What threads of `rkllm_run_async` are called.
+pub(crate) const RUNS: &str = "rkllm-host-run";
+
 fn runs() -> usize {
     let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
     let name = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("comm"));
-    threads.filter_map(|thread| name(thread).ok()).filter(|n| n.trim() == "rkllm-host-run").count()
+    threads.filter_map(|thread| name(thread).ok()).filter(|n| n.trim() == RUNS).count()
 }
 
 #[cfg(not(target_env = "gnu"))]
