@@ -313,7 +313,7 @@ fn text_is_what_its_tokens_decode_to() {
     let mut npu = made.load(board.pointer()).unwrap();
     let tokenizer = tokenizer();
     let mut characters = 0;
-    for _ in 0..12 {
+    for _ in 0..4 {
         let (mut text, mut ids) = (String::new(), Vec::new());
         npu.run(Input::tokens([5u32, 9]), &RunOptions::default(), |output| {
             text += output.text;
@@ -330,5 +330,5 @@ fn text_is_what_its_tokens_decode_to() {
         assert!(told == 100 || unfinished, "{told} tokens of {:?}, {ids:?}", whole(&ids));
         characters += text.chars().filter(|c| c.len_utf8() > 1 && *c != '\u{fffd}').count();
     }
-    assert!(characters > 12, "{characters} characters of several bytes");
+    assert!(characters > 4, "{characters} characters of several bytes");
 }
